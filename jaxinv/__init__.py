@@ -1,0 +1,23 @@
+"""Batched experiments on deep linear networks that solve inverse problems (arXiv 2502.15522)."""
+
+from importlib.metadata import version as _version
+
+from .checks import ArgumentError as ArgumentError
+from .descent import Descent as Descent
+from .descent import gradient_descent as gradient_descent
+from .experiment import Experiment as Experiment
+from .experiment import Verdict as Verdict
+from .metrics import measure as measure
+from .metrics import noisy_test_error as noisy_test_error
+from .network import LayerProduct as LayerProduct
+from .network import layer_product as layer_product
+from .problem import Problem as Problem
+from .problem import subspace_problem as subspace_problem
+from .sweep import Cell as Cell
+from .sweep import Sweep as Sweep
+from .sweep import build as build
+from .sweep import run_sweep as run_sweep
+from .train import Run as Run
+from .train import train as train
+
+__version__ = _version("jaxinv")

@@ -1,0 +1,79 @@
+"""One line for bad input: the argument, what it must be, what it was, what to pass instead."""
+
+import difflib
+import numbers
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+AnyArray: TypeAlias = jax.Array | np.ndarray
+"""Set-up computes with numpy arrays, which compile nothing; the same functions take JAX arrays."""
+
+
+class ArgumentError(ValueError):
+    """An argument that cannot be used; its message is one line, fit for a terminal."""
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether any of `values` is known by its shape only."""
+    return any(isinstance(value, Tracer | jax.ShapeDtypeStruct) for value in values)
+
+
+def fail(name: str, must: str, got: Any, instead: str) -> ArgumentError:
+    """The error for argument `name`, ready to raise."""
+    return ArgumentError(f"{name} must be {must}, got {got}; {instead}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to pass instead of an unknown `name`: the closest of `known`, then all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names) or 'none'}"
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise ArgumentError unless `name` is one of `known`."""
+    names = list(known)
+    if name not in names:
+        raise ArgumentError(f"unknown {what} {name!r}; {nearest(name, names)}")
+
+
+def check_count(name: str, value: Any, instead: str = "pass a whole number, 1 or more") -> int:
+    """`value` as an int; ArgumentError unless it is a whole number of at least 1."""
+    whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or value < 1:
+        raise fail(name, "a positive whole number", repr(value), instead)
+    return int(value)
+
+
+def check_number(name: str, value: Any, minimum: float = 0.0, *, strict: bool = False) -> None:
+    """ArgumentError unless `value` is a finite number of at least (`strict`: above) `minimum`; traced values pass."""
+    if is_traced(value):
+        return
+    must = f"a finite number {'above' if strict else 'of at least'} {minimum:g}"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if isinstance(value, bool | str) or not (np.isfinite(number) and (number > minimum or number == minimum)):
+        raise fail(name, must, repr(value), f"pass {must}")
+    if strict and number == minimum:
+        raise fail(name, must, repr(value), f"pass {must}")
+
+
+def check_matrix(name: str, value: Any, shape: str) -> None:
+    """ArgumentError unless `value` is a finite, real, non-empty matrix; traced values are checked for rank only."""
+    if len(np.shape(value)) != 2 or 0 in np.shape(value):
+        raise fail(name, f"a non-empty matrix of shape {shape}", f"shape {np.shape(value)}", "pass a 2-d array")
+    if is_traced(value):
+        return
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise fail(name, "an array of real numbers", f"dtype {array.dtype}", "convert it to float first")
+    bad = array.size - np.count_nonzero(np.isfinite(array))
+    if bad:
+        raise fail(name, "finite everywhere", f"{bad} NaN or infinite entries", "remove or impute them first")

@@ -1,0 +1,115 @@
+"""What is recorded during training: a dictionary of scalars, never weights."""
+
+from itertools import pairwise
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .descent import Descent
+from .network import LayerProduct
+from .problem import Frame, Problem, plain_frame
+
+NAMES = (
+    "loss",
+    "regression_error",
+    "off_subspace_error",
+    "off_subspace_gain",
+    "noise_gain",
+    "oracle_distance",
+    "effective_rank",
+    "balancedness",
+    "test_error",
+    "noise_sensitivity",
+)
+
+
+def measure(problem: Problem, network: LayerProduct, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
+    """Every metric of `network` on `problem`, as NAMES lists them; `weight_decay` enters the loss alone."""
+    return evaluate(plain_frame(problem), network, weight_decay)
+
+
+def evaluate(frame: Frame, network: LayerProduct, weight_decay: Any) -> dict[str, Float[Array, ""]]:
+    """Every metric, in any coordinates: `network` acts on measurements in those of `frame`.
+
+    With W = W_{L:1} and P_perp the projector onto range(A R)^perp:
+
+        loss                (1/2)||W Y - X||_F^2 + (weight_decay/2) sum_l ||W_l||_F^2
+        regression_error    ||W Y - X||_F / ||X||_F
+        off_subspace_error  ||W P_perp||_2              off_subspace_gain  ||W P_perp||_F
+        noise_gain          ||W||_F, so that E||W e||^2 = sigma^2 ||W||_F^2
+        oracle_distance     ||W - R (A R)^+||_2 / ||R (A R)^+||_2
+        effective_rank      exp of the entropy of the normalised singular values of W
+        balancedness        max_l ||W_{l+1}^T W_{l+1} - W_l W_l^T||_F
+        test_error          relative RMSE on fresh signals without noise, in closed form
+        noise_sensitivity   its growth with relative test noise: see `noisy_test_error`
+    """
+    end_to_end = network.end_to_end()
+    off_subspace = end_to_end @ frame.off_basis
+    misfit = jnp.sum((network(frame.inputs) - frame.targets) ** 2) + frame.residual**2
+    penalty = sum(jnp.sum(weight**2) for weight in network.weights)
+    signal_norm = jnp.sqrt(jnp.sum(frame.targets**2) + frame.residual**2)
+    bias, sensitivity = error_halves(frame, end_to_end)
+    return {
+        "loss": 0.5 * misfit + 0.5 * weight_decay * penalty,
+        "regression_error": jnp.sqrt(misfit) / signal_norm,
+        "off_subspace_error": _spectral_norm(off_subspace),
+        "off_subspace_gain": jnp.linalg.norm(off_subspace) if off_subspace.size else jnp.full_like(bias, jnp.nan),
+        "noise_gain": jnp.linalg.norm(end_to_end),
+        "oracle_distance": _spectral_norm(end_to_end - frame.oracle) / _spectral_norm(frame.oracle),
+        "effective_rank": _effective_rank(end_to_end),
+        "balancedness": _balancedness(network),
+        "test_error": bias,
+        "noise_sensitivity": sensitivity,
+    }
+
+
+def error_halves(
+    frame: Frame, end_to_end: Float[Array, "signal_dim measurement_dim"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(relative RMSE on fresh signals without noise, its growth with relative test noise), in closed form.
+
+    E||W(Ax + e) - x||^2 = ||(WA - I) Sigma^{1/2}||_F^2 + sigma_e^2 ||W||_F^2, over E||x||^2 = tr Sigma. The second is
+    the root of the last term over tr Sigma at relative noise 1, where m sigma_e^2 = E||A x||^2.
+    """
+    power = jnp.sum(frame.covariance_root**2)
+    measured_power = jnp.sum(frame.measured_root**2)
+    bias = jnp.sum((end_to_end @ frame.measured_root - frame.covariance_root) ** 2)
+    variance = measured_power / end_to_end.shape[1] * jnp.sum(end_to_end**2)
+    return jnp.sqrt(bias / power), jnp.sqrt(variance / power)
+
+
+def noisy_test_error(test_error: Any, noise_sensitivity: Any, noise: Any) -> Any:
+    """Relative RMSE on fresh signals at relative test noise `noise`, from the two recorded halves; broadcasts."""
+    return (test_error**2 + (noise * noise_sensitivity) ** 2) ** 0.5
+
+
+def recorder(frame: Frame, descent: Descent) -> Any:
+    """The function of a network that `descent.advance` is handed."""
+    return lambda network: evaluate(frame, network, descent.weight_decay)
+
+
+def _spectral_norm(matrix):
+    """Largest singular value, from the smaller Gram matrix; NaN for an empty matrix.
+
+    Scaled to entries of at most 1, so that squares of values near the smallest float do not vanish.
+    """
+    if 0 in matrix.shape:
+        return jnp.full((), jnp.nan, matrix.dtype)
+    size = jnp.max(jnp.abs(matrix))
+    unit = matrix / jnp.where(size == 0, 1, size)
+    gram = unit.T @ unit if matrix.shape[0] >= matrix.shape[1] else unit @ unit.T
+    return size * jnp.sqrt(jnp.linalg.eigvalsh(gram)[-1])
+
+
+def _effective_rank(matrix):
+    """exp of the entropy of the normalised singular values; NaN for the zero matrix."""
+    values = jnp.linalg.svd(matrix, compute_uv=False)
+    share = values / jnp.sum(values)
+    return jnp.exp(-jnp.sum(jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), share)))
+
+
+def _balancedness(network):
+    """max_l ||W_{l+1}^T W_{l+1} - W_l W_l^T||_F, 0 for a single layer."""
+    gaps = [jnp.linalg.norm(after.T @ after - before @ before.T) for before, after in pairwise(network.weights)]
+    return jnp.max(jnp.stack(gaps)) if gaps else jnp.zeros((), network.weights[0].dtype)

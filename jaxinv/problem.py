@@ -1,0 +1,283 @@
+"""The inverse problem (A, X, Y), its oracle, and its data in coordinates where training is cheap.
+
+Samples are rows: X is (samples, signal_dim) and Y is (samples, measurement_dim), the transposes of the paper's.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from . import operators
+from .checks import AnyArray, ArgumentError, check_count, check_known, check_matrix, check_number, fail, is_traced
+from .draws import Tag, normal
+from .signals import Subspace, subspace, subspace_of
+
+
+class Problem(eqx.Module):
+    """Signals to be recovered from fewer measurements, y = A x + e.
+
+    `operator` is (measurement_dim, signal_dim), `signals` (samples, signal_dim), `measurements`
+    (samples, measurement_dim); measurements left out are `signals @ operator.T`. `latent` is the law of the signals:
+    the generator's where there is one, read off `signals` otherwise. `measurement_rank` is the rank of the
+    measurements, which decides how far the data can be compressed without loss.
+
+    Raises ArgumentError (a ValueError) for shapes that do not fit and for NaN or infinite entries.
+    """
+
+    operator: Float[Array, "measurement_dim signal_dim"]
+    signals: Float[Array, "samples signal_dim"]
+    measurements: Float[Array, "samples measurement_dim"]
+    latent: Subspace
+    measurement_rank: int = eqx.field(static=True)
+    noiseless: bool = eqx.field(static=True)
+
+    def __init__(self, operator, signals, measurements=None, latent=None, measurement_rank=None):
+        self.operator = operators.given(operator)
+        check_matrix("signals", signals, "(samples, signal_dim)")
+        self.signals = jnp.asarray(signals, self.operator.dtype)
+        _check_columns("signals", self.signals, self.signal_dim, "signal_dim")
+        if measurements is None:
+            self.measurements = self.signals @ self.operator.T
+        else:
+            check_matrix("measurements", measurements, "(samples, measurement_dim)")
+            self.measurements = jnp.asarray(measurements, self.operator.dtype)
+        _check_columns("measurements", self.measurements, self.measurement_dim, "measurement_dim")
+        if len(self.measurements) != len(self.signals):
+            raise fail("measurements", f"{len(self.signals)} rows, one a signal", f"{len(self.measurements)} rows",
+                       "pass signals and measurements in the same order")  # fmt: skip
+        self.latent = subspace_of(signals) if latent is None else latent
+        # measurements without noise span range(A R): what the closed form of the off-subspace error rests on
+        self.noiseless = measurements is None or _is_product(measurements, signals, operator)
+        if measurement_rank is None and self.noiseless:
+            measurement_rank = min(self.subspace_dim, self.measurement_dim)
+        self.measurement_rank = _rank(self.measurements) if measurement_rank is None else measurement_rank
+
+    @property
+    def signal_dim(self) -> int:
+        """Entries of a signal, d."""
+        return self.operator.shape[1]
+
+    @property
+    def measurement_dim(self) -> int:
+        """Measurements of a signal, m."""
+        return self.operator.shape[0]
+
+    @property
+    def subspace_dim(self) -> int:
+        """Dimension of the subspace the signals lie on, s."""
+        return self.latent.spectrum.shape[0]
+
+    @property
+    def samples(self) -> int:
+        """Training pairs, n."""
+        return self.signals.shape[0]
+
+    @property
+    def signal_extremes(self) -> tuple[Any, Any]:
+        """The largest and the smallest non-zero singular value of X (they set step size and weight decay)."""
+        root = self.samples**0.5
+        return self.latent.spectrum[0] * root, self.latent.spectrum[-1] * root
+
+    @property
+    def oracle(self) -> Float[Array, "signal_dim measurement_dim"]:
+        """R (A R)^+, the least-norm map that recovers every signal of the subspace; NaN where none does.
+
+        None does where A R lacks full column rank.
+        """
+        return self.latent.basis @ _oracle_inverse(self.operator @ self.latent.basis)
+
+    def noise_variance(self, noise: float) -> Float[Array, ""]:
+        """sigma_e^2, the variance of each entry of e at relative `noise` = sqrt(E||e||^2 / E||A x||^2)."""
+        power = jnp.sum((self.operator @ self.latent.covariance_root) ** 2)
+        return noise**2 * power / self.measurement_dim
+
+    def test_data(
+        self, key: Key[Array, ""], samples: int, noise: float = 0.0
+    ) -> tuple[Float[Array, "samples signal_dim"], Float[Array, "samples measurement_dim"]]:
+        """Fresh signals of the training law and their measurements, with relative `noise` of its own draw."""
+        signals = self.latent.draw(key, samples)
+        draw = normal(jax.random.fold_in(key, Tag.TEST_NOISE), (samples, self.measurement_dim))
+        return signals, signals @ self.operator.T + draw * jnp.sqrt(self.noise_variance(noise))
+
+
+def subspace_problem(
+    key: Key[Array, ""],
+    *,
+    signal_dim: int = 200,
+    measurement_dim: int = 100,
+    subspace_dim: int = 5,
+    samples: int = 1000,
+    condition_number: float = 1.0,
+    noise: float = 0.0,
+    operator: str = "gaussian",
+) -> Problem:
+    """Signals on a random subspace and their measurements, by the data law of Laus et al. as we set it.
+
+    `noise` is relative, sqrt(E||e||^2 / E||A x||^2), and falls on the training measurements alone. `operator` is a
+    name of `operators.GENERATORS`. The defaults are the sizes of Fig. 1a of arXiv 2502.15522; samples and
+    condition number are ours. Raises ArgumentError unless subspace_dim <= measurement_dim <= signal_dim and
+    subspace_dim <= samples.
+    """
+    d, m, s, n = (
+        check_count("signal_dim", signal_dim),
+        check_count("measurement_dim", measurement_dim),
+        check_count("subspace_dim", subspace_dim),
+        check_count("samples", samples),
+    )
+    _check_at_most("measurement_dim", m, "signal_dim", d, "an inverse problem has no more measurements than unknowns")
+    _check_at_most("subspace_dim", s, "measurement_dim", m, "fewer measurements cannot tell the signals apart")
+    _check_at_most("subspace_dim", s, "samples", n, "fewer samples do not span the subspace")
+    check_number("condition_number", condition_number, 1.0)
+    check_number("noise", noise)
+    check_known("operator", operator, operators.GENERATORS)
+    latent = subspace(key, d, s, condition_number)
+    matrix = operators.GENERATORS[operator](key, m, d)
+    problem = Problem(matrix, latent.training(key, n), latent=latent, measurement_rank=s)
+    if noise == 0:
+        return problem
+    draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), (n, m))
+    noisy = problem.measurements + draw * jnp.sqrt(problem.noise_variance(noise))
+    return Problem(matrix, problem.signals, noisy, latent=latent, measurement_rank=min(n, m))
+
+
+class Frame(eqx.Module):
+    """A problem in the coordinates it is trained and measured in; every metric is a function of it and a network.
+
+    `inputs` and `targets` are the training pairs as rows; `residual` is the part of ||X||_F that compression removed
+    from the targets (no linear map of the measurements can reach it). Measurement space may be rotated by the
+    orthogonal matrix `rotation` Q: inputs are Y Q, maps W Q. Then the inputs vanish beyond their first `trained`
+    columns, and so do the gradients of those columns of W_1.
+    """
+
+    inputs: Float[AnyArray, "rows measurement_dim"]
+    targets: Float[AnyArray, "rows signal_dim"]
+    residual: Float[AnyArray, ""]
+    oracle: Float[AnyArray, "signal_dim measurement_dim"]
+    off_basis: Float[AnyArray, "measurement_dim off_dim"]
+    covariance_root: Float[AnyArray, "signal_dim subspace_dim"]
+    measured_root: Float[AnyArray, "measurement_dim subspace_dim"]
+    rotation: Float[AnyArray, "measurement_dim measurement_dim"] | None
+    trained: int = eqx.field(static=True)
+
+
+def plain_frame(problem: Problem) -> Frame:
+    """The problem as it is given: all samples, no rotation.
+
+    This and the other frames compute with numpy for a problem of numpy arrays, with JAX for one of JAX arrays.
+    """
+    measured = problem.operator @ problem.latent.basis
+    return Frame(
+        inputs=problem.measurements,
+        targets=problem.signals,
+        residual=_namespace(problem.signals).zeros((), problem.signals.dtype),
+        oracle=problem.latent.basis @ _oracle_inverse(measured),
+        off_basis=_off_basis(measured),
+        covariance_root=problem.latent.covariance_root,
+        measured_root=problem.operator @ problem.latent.covariance_root,
+        rotation=None,
+        trained=problem.measurement_dim,
+    )
+
+
+def compressed_frame(problem: Problem) -> Frame:
+    """The same gradients from as many rows as the measurements have rank (paper.md, fact 4). Linear networks only."""
+    xp = _namespace(problem.signals)
+    left, values, right = _measurement_svd(problem)
+    targets = left.T @ problem.signals
+    return eqx.tree_at(
+        lambda f: (f.inputs, f.targets, f.residual),
+        plain_frame(problem),
+        (values[:, None] * right.T, targets, xp.asarray(xp.linalg.norm(problem.signals - left @ targets))),
+    )
+
+
+def rotated_frame(problem: Problem) -> Frame:
+    """Compressed, and rotated so that the inputs fill the first `measurement_rank` columns (facts 1 and 5)."""
+    xp = _namespace(problem.signals)
+    _, values, right = _measurement_svd(problem)
+    rank, width = problem.measurement_rank, problem.measurement_dim
+    rotation = _complete(right)
+    frame = compressed_frame(problem)
+    exact = problem.noiseless and rank == problem.subspace_dim
+    return Frame(
+        inputs=xp.pad(xp.diag(values), ((0, 0), (0, width - rank))),
+        targets=frame.targets,
+        residual=frame.residual,
+        oracle=frame.oracle @ rotation,
+        # without noise range(A R) is the span of the first columns: written down, so that no rounding floor is left
+        off_basis=_where_solvable(frame.oracle, xp.eye(width)[:, rank:]) if exact else rotation.T @ frame.off_basis,
+        covariance_root=frame.covariance_root,
+        measured_root=rotation.T @ frame.measured_root,
+        rotation=rotation,
+        trained=rank,
+    )
+
+
+def _measurement_svd(problem: Problem):
+    """Left vectors (samples, r), values (r,), right vectors (measurement_dim, r) of Y, r its rank."""
+    left, values, right = _namespace(problem.signals).linalg.svd(problem.measurements, full_matrices=False)
+    rank = problem.measurement_rank
+    return left[:, :rank], values[:rank], right[:rank].T
+
+
+def _complete(columns):
+    """Orthonormal columns (m, r) completed to an orthogonal (m, m) matrix whose first r columns they are."""
+    xp = _namespace(columns)
+    full, _ = xp.linalg.qr(columns, mode="complete")
+    return xp.concatenate([columns, full[:, columns.shape[1] :]], axis=1)
+
+
+def _oracle_inverse(measured):
+    """(A R)^+, or NaN where A R (m, s) lacks full column rank."""
+    xp = _namespace(measured)
+    m, s = measured.shape
+    inverse = xp.linalg.pinv(measured)
+    if s > m:
+        return xp.full_like(inverse, xp.nan)
+    values = xp.linalg.svd(measured, compute_uv=False)
+    return xp.where(values[-1] > values[0] * m * xp.finfo(measured.dtype).eps, inverse, xp.nan)
+
+
+def _off_basis(measured):
+    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank."""
+    full, _ = _namespace(measured).linalg.qr(measured, mode="complete")
+    return _where_solvable(_oracle_inverse(measured), full[:, measured.shape[1] :])
+
+
+def _where_solvable(oracle, basis):
+    xp = _namespace(basis)
+    return xp.where(xp.isnan(oracle).any(), xp.nan, basis)
+
+
+def _namespace(array):
+    return array.__array_namespace__()
+
+
+def _is_product(measurements, signals, operator) -> bool:
+    """Whether given measurements are those of the signals to rounding; False where the numbers are traced."""
+    if is_traced(measurements, signals, operator):
+        return False
+    y, x, a = (np.asarray(array, np.float64) for array in (measurements, signals, operator))
+    return bool(np.linalg.norm(y - x @ a.T) <= 1e-14 * len(a.T) * np.linalg.norm(y))
+
+
+def _rank(measurements) -> int:
+    """Numerical rank of given measurements, by numpy's own rule; the full rank where the numbers are traced."""
+    if is_traced(measurements):
+        return min(measurements.shape)
+    return max(1, int(np.linalg.matrix_rank(np.asarray(measurements, np.float64))))
+
+
+def _check_columns(name: str, array, columns: int, what: str) -> None:
+    if array.shape[1] != columns:
+        raise fail(name, f"of shape (samples, {what}) with {what} = {columns}", f"shape {array.shape}",
+                   "rows are samples: transpose, or check the operator")  # fmt: skip
+
+
+def _check_at_most(name: str, value: int, bound_name: str, bound: int, why: str) -> None:
+    if value > bound:
+        raise ArgumentError(f"{name} must be at most {bound_name} = {bound}, got {value}; {why}")

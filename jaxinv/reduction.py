@@ -1,0 +1,61 @@
+"""A replica in the coordinates it is trained in, and back: changes of coordinates that alter no iterate.
+
+Which change is exact is declared where the knowledge is: `network.is_linear` (compression of the data, paper.md
+fact 4), `descent.rotates` (rotation of the measurements, facts 1 and 5).
+"""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Float
+
+from .checks import AnyArray
+from .descent import Descent
+from .network import LayerProduct
+from .problem import Frame, Problem, compressed_frame, plain_frame, rotated_frame
+
+
+class Replica(eqx.Module):
+    """One run before it starts: where it is measured, what is trained, what decays by itself, and how.
+
+    `network` acts on the first `frame.trained` columns of the inputs; `free` is the rest of W_1 at the start.
+    """
+
+    frame: Frame
+    network: Any
+    free: Float[AnyArray, "width free_dim"]
+    descent: Descent
+
+
+def reduce_replica(problem: Problem, network: Any, descent: Descent, reduce: bool = True) -> Replica:
+    """The replica in the smallest coordinates that are exact for its network and optimizer (`reduce` False: plain)."""
+    if not (reduce and network.is_linear):
+        frame = plain_frame(problem)
+    elif descent.rotates and problem.measurement_rank < problem.measurement_dim:
+        frame = rotated_frame(problem)
+    else:
+        frame = compressed_frame(problem)
+    first = network.weights[0]
+    if frame.rotation is not None:
+        first = first @ frame.rotation
+    return Replica(frame, _with_first(network, first[:, : frame.trained]), first[:, frame.trained :], descent)
+
+
+def whole(replica: Replica, network: Any, factor: Any) -> Any:
+    """The network on all columns of the frame, once the free ones have shrunk by `factor`."""
+    return _with_first(network, _join(network.weights[0], factor * replica.free))
+
+
+def lift(replica: Replica, network: Any, factor: Any) -> Any:
+    """The trained network in the problem's own coordinates."""
+    full = whole(replica, network, factor)
+    rotation = replica.frame.rotation
+    return full if rotation is None else _with_first(full, full.weights[0] @ rotation.T)
+
+
+def _join(left, right):
+    return left.__array_namespace__().concatenate([left, right], axis=1)
+
+
+def _with_first(network: LayerProduct, first: Any) -> LayerProduct:
+    return eqx.tree_at(lambda net: net.weights[0], network, first)

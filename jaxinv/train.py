@@ -1,0 +1,177 @@
+"""Training: problem, network, descent, metrics -> Run, one replica or a block of replicas over devices."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Bool, Float, Integer
+
+from . import metrics
+from .checks import ArgumentError
+from .descent import Descent, State, advance, record_steps, start
+from .problem import Problem
+from .reduction import Replica, lift, reduce_replica, whole
+
+SMALLEST_FLOAT32_DECAY = 1e-6
+"""Below this step_size * weight_decay a float32 weight loses less per step than its rounding (paper.md, fact 10)."""
+
+Trio = tuple[Problem, Any, Descent]
+
+
+class Run(NamedTuple):
+    """A finished run. `step` and each of `metrics` have one entry a record; NaN from the record of divergence on.
+
+    `network` is the trained network on the problem's own measurements; `diverged` says whether any record was not
+    finite, after which training stopped.
+    """
+
+    step: Integer[np.ndarray, " records"]
+    metrics: dict[str, Float[np.ndarray, " records"]]
+    network: Any
+    diverged: bool
+
+
+def train(
+    problem: Problem,
+    network: Any,
+    descent: Descent,
+    *,
+    steps: int,
+    records: int = 60,
+    reduce: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Run:
+    """Train `network` for `steps` and record every metric `records` times, log-spaced in steps.
+
+    Runs in the float type of the network's weights. `reduce` allows the exact changes of coordinates that make a step
+    cheap (paper.md, facts 1, 4, 5); the iterates are the same without. `progress` is called with the steps done.
+    Raises ArgumentError where float32 cannot resolve the weight decay.
+    """
+    return train_block(
+        [(problem, network, descent)], jax.local_devices()[:1], steps=steps, records=records, reduce=reduce,
+        progress=progress,
+    )[0]  # fmt: skip
+
+
+def train_block(
+    trios: Sequence[Trio],
+    devices: Sequence[Any],
+    *,
+    steps: int,
+    records: int = 60,
+    reduce: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> list[Run]:
+    """`train` for replicas of one shape, spread over `devices`: one after the other makes the same numbers.
+
+    The last replica fills up a block that does not divide over the devices.
+    """
+    grid = record_steps(steps, records)
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        with jax.default_device(host_device()):
+            replicas = [_prepare(trio, reduce) for trio in trios]
+            factors = np.stack([_free_factors(t[2], r, grid) for t, r in zip(trios, replicas, strict=True)])
+            filled = list(range(len(trios))) + [len(trios) - 1] * (-len(trios) % len(devices))
+            states = [start(replica.descent, replica.network) for replica in replicas]
+        mesh = Mesh(np.array(devices), ("replica",))
+        batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (replicas, states))
+        state, table, diverged = _run(mesh, batch, state, grid, factors[filled], progress)
+        networks = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), state.network) for i in range(len(trios))]
+        with jax.default_device(host_device()):
+            return [
+                Run(
+                    step=grid,
+                    metrics={name: np.where(diverged[:, i], np.nan, table[name][:, i]) for name in table},
+                    network=_lifted(replicas[i], networks[i], factors[i, -1]),
+                    diverged=bool(diverged[-1, i]),
+                )
+                for i in range(len(trios))
+            ]
+
+
+def _run(mesh, batch, state, grid, factors, progress):
+    """Chunk after chunk until the grid is done or every replica has diverged: state, (records, block) arrays."""
+    rows: list[dict[str, np.ndarray]] = []
+    diverged: list[Bool[np.ndarray, " block"]] = []
+    for record, chunk in enumerate(np.diff(grid, prepend=0)):
+        factor = factors[:, record].astype(batch.frame.targets.dtype)
+        state, row = _advance(mesh, batch, state, jnp.asarray(chunk), factor)
+        rows.append({name: np.asarray(value, np.float64) for name, value in row.items()})
+        failed = ~np.isfinite(rows[-1]["loss"])
+        diverged.append(failed | diverged[-1] if diverged else failed)
+        if progress is not None:
+            progress(int(grid[record]))
+        if diverged[-1].all():
+            break
+    missing = len(grid) - len(rows)
+    rows += [rows[-1]] * missing
+    diverged += [diverged[-1]] * missing
+    return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.stack(diverged)
+
+
+@partial(jax.jit, static_argnames="mesh", donate_argnames="state")
+def _advance(mesh: Mesh, batch: Replica, state: State, steps, factor):
+    """One chunk of every replica of the block, and its record."""
+
+    def one(replica: Replica, state: State, factor):
+        frame = replica.frame
+        record = metrics.recorder(frame, replica.descent)
+        data = frame.inputs[:, : frame.trained], frame.targets
+        return advance(replica.descent, *data, state, steps, lambda network: record(whole(replica, network, factor)))
+
+    def local(batch, state, factor):
+        # a device holds one replica at a time, which keeps its weights in cache; vmap takes over where it holds more
+        if len(factor) > 1:
+            return jax.vmap(one)(batch, state, factor)
+        result = one(*jax.tree.map(lambda leaf: leaf[0], (batch, state, factor)))
+        return jax.tree.map(lambda leaf: leaf[None], result)
+
+    split = PartitionSpec("replica")
+    return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factor)
+
+
+def _prepare(trio: Trio, reduce: bool) -> Replica:
+    """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
+    problem, network, descent = trio
+    dtype = jax.tree.leaves(network)[0].dtype
+    product = float(descent.step_size) * float(descent.weight_decay)
+    if dtype == jnp.float32 and 0 < product < SMALLEST_FLOAT32_DECAY:
+        raise ArgumentError(
+            f"precision must be float64 where step_size * weight_decay is below {SMALLEST_FLOAT32_DECAY:g}, got "
+            f"float32 at {product:.2g}; a float32 weight would not decay: build in float64, or raise the weight decay"
+        )
+    problem, network, descent = _cast(trio, np.float64)
+    return _cast(reduce_replica(problem, network, descent, reduce), dtype)
+
+
+def _free_factors(descent: Descent, replica: Replica, grid) -> Float[np.ndarray, " records"]:
+    return descent.free_factor(grid) if replica.free.shape[1] else np.ones(len(grid))
+
+
+def _lifted(replica: Replica, network, factor):
+    """The trained network on the problem's own measurements, rotated back in f64."""
+    dtype = network.weights[0].dtype
+    replica, network = _cast((replica, network), np.float64)
+    return jax.tree.map(jnp.asarray, _cast(lift(replica, network, factor), dtype))
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    """`tree` with every leaf as a numpy array of `dtype`: set-up is numpy's, which compiles nothing."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+
+
+def _stack(parts: list, mesh: Mesh):
+    sharding = NamedSharding(mesh, PartitionSpec("replica"))
+    return jax.tree.map(lambda *leaves: jax.device_put(np.stack([np.asarray(x) for x in leaves]), sharding), *parts)
+
+
+def host_device() -> Any:
+    """A CPU device for setting up, so that a problem is the same bits wherever it is then trained."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # no CPU backend was asked for (JAX_PLATFORMS)
+        return jax.local_devices()[0]
