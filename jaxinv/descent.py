@@ -73,7 +73,8 @@ def gradient_descent(
 
     Defaults are ours (paper.md): step_size = m / (L d_w sigma_max(X)^2); weight_decay = gamma sigma_min(X)^2
     sqrt(m/d), or given itself, or 0 where neither is. sigma are the extreme non-zero singular values of X without
-    noise; d_w is the width of `network`, of which only the shapes are read. Raises ArgumentError for a bad argument.
+    noise; d_w is the width of `network`, of which only the shapes are read. The step size assumes an operator with
+    ||A x|| about ||x|| on the signals, and leaves no margin for deep, narrow networks: they may diverge. Raises ArgumentError for a bad argument.
     """
     if gamma is not None and weight_decay is not None:
         raise ArgumentError("gamma and weight_decay exclude each other: gamma sets weight_decay; pass one of them")

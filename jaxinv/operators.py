@@ -1,5 +1,7 @@
 """Measurement operators: the matrix A in y = A x, of shape (measurement_dim, signal_dim)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -28,7 +30,7 @@ def orthogonal_rows(
     return rows * (signal_dim / measurement_dim) ** 0.5
 
 
-def given(matrix: Float[Array, "measurement_dim signal_dim"]) -> Float[Array, "measurement_dim signal_dim"]:
+def given(matrix: Any) -> Float[Array, "measurement_dim signal_dim"]:
     """Your own matrix as an operator, in the default float type. Raises ArgumentError unless finite, real and 2-d."""
     check_matrix("operator", matrix, "(measurement_dim, signal_dim)")
     return jnp.asarray(matrix, jnp.result_type(float))

@@ -1,5 +1,7 @@
 """Where the signals X come from: a subspace of known dimension and conditioning, or an array of your own."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,7 +53,7 @@ def subspace(key: Key[Array, ""], signal_dim: int, subspace_dim: int, condition_
     return Subspace(basis, np.geomspace(1.0, 1.0 / condition_number, subspace_dim).astype(jnp.result_type(float)))
 
 
-def subspace_of(signals: Float[Array, "samples signal_dim"]) -> Subspace:
+def subspace_of(signals: Any) -> Subspace:
     """The subspace spanned by given signals: left singular vectors of X above RANK_TOLERANCE sigma_max.
 
     The spectrum is their singular values over sqrt(samples). Raises ArgumentError for NaN and for all-zero signals.

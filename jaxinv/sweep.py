@@ -287,7 +287,7 @@ def _label(sweep: Sweep, plans: Sequence[_Plan], found: Mapping[str, Mapping[str
     dims = tuple(sweep.axes)
     rows = [found[plan.hash] for plan in plans]
     variables = {}
-    for name in rows[0]:
+    for name in rows[0].keys() - sweep.axes.keys():
         stacked = np.stack([row[name] for row in rows])
         extra = ("record",) if stacked.ndim > 1 else ()
         variables[name] = ((*dims, *extra), stacked.reshape(*shape, *stacked.shape[1:]))

@@ -7,5 +7,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 2)
 
-with install_import_hook("jaxinv", "beartype.beartype"):
+import tests.typechecker  # noqa: E402, F401  (the hook looks it up by name)
+
+with install_import_hook("jaxinv", "tests.typechecker.check"):
     import jaxinv  # noqa: F401

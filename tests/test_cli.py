@@ -1,0 +1,110 @@
+"""The command line, and that importing the package changes nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxinv.cli import main
+
+ROOT = Path(__file__).parent.parent
+TINY = ["--set", "signal_dim=12", "measurement_dim=6", "subspace_dim=2", "samples=9", "width=8", "depth=2"]
+EXPERIMENTS = ["--experiments", str(ROOT / "experiments")]
+
+
+@pytest.fixture(autouse=True)
+def _devices_are_set_by_the_tests(monkeypatch):
+    monkeypatch.setattr("jaxinv.cli._configure", lambda: None)
+
+
+def test_list_has_one_line_an_experiment(capsys):
+    assert main(["list", *EXPERIMENTS]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len([p for p in (ROOT / "experiments").glob("*.py") if not p.name.startswith("_")])
+    assert any("noise_robustness" in line and "quick" in line and "paper" in line for line in lines)
+
+
+def test_info_names_versions_and_devices(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("jax ", "devices", "precision"))
+
+
+def test_run_draws_judges_and_resumes(tmp_path, capsys):
+    command = ["run", "noise_robustness", *EXPERIMENTS, *TINY, "--seeds", "2", "--out", str(tmp_path)]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "0 of 8 cells" in out
+    assert "8 of 8 cells" in out
+    assert "bound" in out
+    for kind in ("png", "pdf"):
+        assert (tmp_path / "noise_robustness" / "quick" / f"noise_robustness.{kind}").stat().st_size > 10_000
+    assert main(command) == 0
+    assert "0 of 8 cells" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["noise_robustnes"], "unknown experiment 'noise_robustnes'; did you mean 'noise_robustness'"),
+        (["--preset", "quik"], "unknown preset of noise_robustness 'quik'; did you mean 'quick'"),
+        (["--set", "widht=4"], "unknown axis or argument 'widht'; did you mean 'width'"),
+        (["--set", "width=0"], "width must be a positive whole number, got 0"),
+        (["--set", "depth=0"], "depth must be a positive whole number, got 0"),
+        (["--set", "measurement_dim=500"], "measurement_dim must be at most signal_dim"),
+        (["--set", "subspace_dim=50"], "subspace_dim must be at most measurement_dim"),
+        (["--set", "gamma=-1"], "gamma must be"),
+        (["--set", "weight_decay=0.1"], "exclude each other"),
+        (["--set", "width"], "--set must be NAME=VALUE"),
+        (["--seeds", "0"], "seeds must be a positive whole number, got 0"),
+        (["--seeds", "-3"], "seeds must be a positive whole number, got -3"),
+        (["nowhere.py"], "unknown experiment 'nowhere.py'"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_nothing_written(arguments, words, tmp_path, capsys):
+    out = tmp_path / "out"
+    names = [] if arguments[0].endswith((".py", "robustnes")) else ["noise_robustness"]
+    assert main(["run", *names, *arguments, *EXPERIMENTS, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_unwritable_output(tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert main(["run", *EXPERIMENTS, "--out", str(blocked)]) == 2
+    error = capsys.readouterr().err
+    assert "output folder must be writable" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_an_unknown_flag_is_exit_code_2():
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--sedes", "3"])
+    assert stop.value.code == 2
+
+
+def test_a_file_in_place_of_a_name(tmp_path, capsys):
+    bad = tmp_path / "mine.py"
+    bad.write_text("x = 1\n")
+    assert main(["run", str(bad), "--out", str(tmp_path / "out")]) == 2
+    assert "must define EXPERIMENT" in capsys.readouterr().err
+
+
+def test_importing_changes_no_global_state():
+    code = """
+import sys, jax, numpy
+from jax._src import xla_bridge
+before = dict(jax.config.values)
+import jaxinv
+assert dict(jax.config.values) == before, "configuration"
+assert not jax.config.jax_enable_x64
+assert not xla_bridge.backends_are_initialized(), "devices"
+loaded = {"matplotlib", "xarray", "h5netcdf", "h5py", "rich", "tyro"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,36 @@
+"""The README does what it says: its commands are single lines and its Python runs."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_first_two_blocks_are_one_line_each():
+    first, second = re.findall(r"```\w+\n(.*?)```", README, flags=re.DOTALL)[:2]
+    assert first.count("\n") == second.count("\n") == 1
+    assert "jaxinv run --preset quick" in first
+    assert "pytest" in second
+
+
+def test_pictures_are_there():
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert pictures
+    assert all((Path(__file__).parent.parent / picture).is_file() for picture in pictures)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with jax.numpy_rank_promotion("allow"):
+        exec(code.replace("steps=2_000", "steps=20"), names)
+    assert not names["run"].diverged
+    assert list((tmp_path / "results" / "my_sweep").glob("*.nc"))
