@@ -33,7 +33,7 @@ class Descent(eqx.Module):
 
     @property
     def rotates(self) -> bool:
-        """Whether training in rotated coordinates gives the same iterates (paper.md, fact 5)."""
+        """Whether training in rotated coordinates gives the same iterates (theory.py, fact 5)."""
         return self.transform is None
 
     def optimizer(self) -> optax.GradientTransformation:
@@ -71,10 +71,11 @@ def gradient_descent(
 ) -> Descent:
     """Full-batch gradient descent on (1/2)||W_{L:1} Y - X||_F^2 + (weight_decay/2) sum_l ||W_l||_F^2.
 
-    Defaults are ours (paper.md): step_size = m / (L d_w sigma_max(X)^2); weight_decay = gamma sigma_min(X)^2
+    Defaults are ours: step_size = m / (L d_w sigma_max(X)^2); weight_decay = gamma sigma_min(X)^2
     sqrt(m/d), or given itself, or 0 where neither is. sigma are the extreme non-zero singular values of X without
     noise; d_w is the width of `network`, of which only the shapes are read. The step size assumes an operator with
-    ||A x|| about ||x|| on the signals, and leaves no margin for deep, narrow networks: they may diverge. Raises ArgumentError for a bad argument.
+    ||A x|| about ||x|| on the signals, and leaves no margin for deep, narrow networks: they may diverge. Raises
+    ArgumentError for a bad argument.
     """
     if gamma is not None and weight_decay is not None:
         raise ArgumentError("gamma and weight_decay exclude each other: gamma sets weight_decay; pass one of them")

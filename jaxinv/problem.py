@@ -184,7 +184,7 @@ def plain_frame(problem: Problem) -> Frame:
 
 
 def compressed_frame(problem: Problem) -> Frame:
-    """The same gradients from as many rows as the measurements have rank (paper.md, fact 4). Linear networks only."""
+    """The same gradients from as many rows as the measurements have rank (theory.py, fact 4). Linear networks only."""
     xp = _namespace(problem.signals)
     left, values, right = _measurement_svd(problem)
     targets = left.T @ problem.signals

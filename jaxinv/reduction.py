@@ -1,6 +1,6 @@
 """A replica in the coordinates it is trained in, and back: changes of coordinates that alter no iterate.
 
-Which change is exact is declared where the knowledge is: `network.is_linear` (compression of the data, paper.md
+Which change is exact is declared where the knowledge is: `network.is_linear` (compression of the data, theory.py
 fact 4), `descent.rotates` (rotation of the measurements, facts 1 and 5).
 """
 

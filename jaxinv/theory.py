@@ -1,4 +1,16 @@
-"""Exact predictions to hold runs against. Numbers in, numbers out; the facts are those the README lists.
+"""Exact facts about the runs, and predictions to hold them against. Numbers in, numbers out.
+
+The setting (Laus et al., arXiv 2502.15522): signals X = R Z on a subspace, measurements Y = A X + noise, gradient
+descent on (1/2)||W_{L:1} Y - X||_F^2 + (lambda/2) sum_l ||W_l||_F^2 with step size eta. Facts that other modules
+rest on, derived by us and held by tests, numbered for reference:
+
+1.  Gradients of W_1 have rows in range(Y), so W_1(t) P_perp = (1 - eta lambda)^t W_1(0) P_perp.
+2.  The off-subspace error falls like (1 - eta lambda)^{L t} at first, like (1 - eta lambda)^t late.
+4.  With V the right singular vectors of Y (r of them), (X V, Y V) give the same gradients as (X, Y).
+5.  With Y = U S V^T, W_1 U evolves by itself on (X V, S); fact 1 gives the rest of W_1. Not so for Adam.
+9.  ||W_{L:1} P_perp||_F is about sqrt((d/m)(m - s)) at a fan-in start; the oracle's norm sqrt(s m/(m - s - 1)).
+10. In float32 a weight stops decaying where eta lambda comes near its rounding: 4% off at 1e-7, all off at 1e-8.
+11. Rotations of signal and measurement space change no metric.
 
 Marks: [exact] derived and checked numerically; [ours] leading order, with the accuracy we measured.
 """

@@ -17,7 +17,7 @@ from .problem import Problem
 from .reduction import Replica, lift, reduce_replica, whole
 
 SMALLEST_FLOAT32_DECAY = 1e-6
-"""Below this step_size * weight_decay a float32 weight loses less per step than its rounding (paper.md, fact 10)."""
+"""Below this step_size * weight_decay a float32 weight loses less per step than its rounding (theory.py, fact 10)."""
 
 Trio = tuple[Problem, Any, Descent]
 
@@ -48,7 +48,7 @@ def train(
     """Train `network` for `steps` and record every metric `records` times, log-spaced in steps.
 
     Runs in the float type of the network's weights. `reduce` allows the exact changes of coordinates that make a step
-    cheap (paper.md, facts 1, 4, 5); the iterates are the same without. `progress` is called with the steps done.
+    cheap (theory.py, facts 1, 4, 5); the iterates are the same without. `progress` is called with the steps done.
     Raises ArgumentError where float32 cannot resolve the weight decay.
     """
     return train_block(
