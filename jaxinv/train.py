@@ -156,7 +156,9 @@ def _lifted(replica: Replica, network, factor):
     """The trained network on the problem's own measurements, rotated back in f64."""
     dtype = network.weights[0].dtype
     replica, network = _cast((replica, network), np.float64)
-    return jax.tree.map(jnp.asarray, _cast(lift(replica, network, factor), dtype))
+    with np.errstate(all="ignore"):  # the weights of a diverged run are not finite
+        lifted = lift(replica, network, factor)
+    return jax.tree.map(jnp.asarray, _cast(lifted, dtype))
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

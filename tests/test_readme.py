@@ -33,4 +33,5 @@ def test_the_python_runs(code, tmp_path, monkeypatch):
     with jax.numpy_rank_promotion("allow"):
         exec(code.replace("steps=2_000", "steps=20"), names)
     assert not names["run"].diverged
+    assert not names["results"].diverged.any()
     assert list((tmp_path / "results" / "my_sweep").glob("*.nc"))
