@@ -7,14 +7,14 @@ from .descent import Descent as Descent
 from .descent import gradient_descent as gradient_descent
 from .experiment import Experiment as Experiment
 from .experiment import Verdict as Verdict
+from .grid import Cell as Cell
+from .grid import Sweep as Sweep
 from .metrics import measure as measure
 from .metrics import noisy_test_error as noisy_test_error
 from .network import LayerProduct as LayerProduct
 from .network import layer_product as layer_product
 from .problem import Problem as Problem
 from .problem import subspace_problem as subspace_problem
-from .sweep import Cell as Cell
-from .sweep import Sweep as Sweep
 from .sweep import build as build
 from .sweep import run_sweep as run_sweep
 from .train import Run as Run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checks import ArgumentError, check_known, nearest
-from .sweep import Sweep
+from .grid import Sweep
 
 if TYPE_CHECKING:
     import xarray

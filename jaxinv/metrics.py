@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .checks import AnyArray
 from .descent import Descent
 from .network import LayerProduct
 from .problem import Frame, Problem, plain_frame
@@ -65,7 +66,7 @@ def evaluate(frame: Frame, network: LayerProduct, weight_decay: Any) -> dict[str
 
 
 def error_halves(
-    frame: Frame, end_to_end: Float[Array, "signal_dim measurement_dim"]
+    frame: Frame, end_to_end: Float[AnyArray, "signal_dim measurement_dim"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """(relative RMSE on fresh signals without noise, its growth with relative test noise), in closed form.
 

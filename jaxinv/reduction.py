@@ -41,6 +41,23 @@ def reduce_replica(problem: Problem, network: Any, descent: Descent, reduce: boo
     return Replica(frame, _with_first(network, first[:, : frame.trained]), first[:, frame.trained :], descent)
 
 
+def pad_width(network: LayerProduct, width: int) -> LayerProduct:
+    """The network with zero rows and columns up to hidden `width`, invariant under gradient descent (fact 6)."""
+
+    def padded(layer, weight):
+        rows = 0 if layer == network.depth - 1 else width - weight.shape[0]
+        columns = 0 if layer == 0 else width - weight.shape[1]
+        return _namespace(weight).pad(weight, ((0, rows), (0, columns)))
+
+    return type(network)(tuple(padded(layer, weight) for layer, weight in enumerate(network.weights)))
+
+
+def cut_width(network: LayerProduct, like: LayerProduct) -> LayerProduct:
+    """The network without its padding: every weight cut to the shape it has in `like`."""
+    pairs = zip(network.weights, like.weights, strict=True)
+    return type(network)(tuple(weight[: one.shape[0], : one.shape[1]] for weight, one in pairs))
+
+
 def whole(replica: Replica, network: Any, factor: Any) -> Any:
     """The network on all columns of the frame, once the free ones have shrunk by `factor`."""
     return _with_first(network, _join(network.weights[0], factor * replica.free))
@@ -54,7 +71,11 @@ def lift(replica: Replica, network: Any, factor: Any) -> Any:
 
 
 def _join(left, right):
-    return left.__array_namespace__().concatenate([left, right], axis=1)
+    return _namespace(left).concatenate([left, right], axis=1)
+
+
+def _namespace(array):
+    return array.__array_namespace__()
 
 
 def _with_first(network: LayerProduct, first: Any) -> LayerProduct:

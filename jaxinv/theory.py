@@ -8,6 +8,7 @@ rest on, derived by us and held by tests, numbered for reference:
 2.  The off-subspace error falls like (1 - eta lambda)^{L t} at first, like (1 - eta lambda)^t late.
 4.  With V the right singular vectors of Y (r of them), (X V, Y V) give the same gradients as (X, Y).
 5.  With Y = U S V^T, W_1 U evolves by itself on (X V, S); fact 1 gives the rest of W_1. Not so for Adam.
+6.  Zero rows of W_l and zero columns of W_{l+1} stay zero: widths can share one padded batch.
 9.  ||W_{L:1} P_perp||_F is about sqrt((d/m)(m - s)) at a fan-in start; the oracle's norm sqrt(s m/(m - s - 1)).
 10. In float32 a weight stops decaying where eta lambda comes near its rounding: 4% off at 1e-7, all off at 1e-8.
 11. Rotations of signal and measurement space change no metric.

@@ -1,6 +1,7 @@
 """Training: problem, network, descent, metrics -> Run, one replica or a block of replicas over devices."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from . import metrics
 from .checks import ArgumentError
 from .descent import Descent, State, advance, record_steps, start
 from .problem import Problem
-from .reduction import Replica, lift, reduce_replica, whole
+from .reduction import Replica, cut_width, lift, pad_width, reduce_replica, whole
 
 SMALLEST_FLOAT32_DECAY = 1e-6
 """Below this step_size * weight_decay a float32 weight loses less per step than its rounding (theory.py, fact 10)."""
@@ -64,42 +65,78 @@ def train_block(
     steps: int,
     records: int = 60,
     reduce: bool = True,
+    each: int = 1,
+    width: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Run]:
-    """`train` for replicas of one shape, spread over `devices`: one after the other makes the same numbers.
+    """`train` for replicas of one shape, `each` of them at a time on each of `devices`.
 
-    The last replica fills up a block that does not divide over the devices.
+    Hidden widths may differ where `width` is given: all are padded to it with zeros, which changes no result. The
+    last replica is repeated until the block is full. The numbers are those of one replica after the other: to the
+    last bit on a CPU with `each` = 1, to rounding otherwise.
     """
     grid = record_steps(steps, records)
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        with jax.default_device(host_device()):
-            replicas = [_prepare(trio, reduce) for trio in trios]
-            factors = np.stack([_free_factors(t[2], r, grid) for t, r in zip(trios, replicas, strict=True)])
-            filled = list(range(len(trios))) + [len(trios) - 1] * (-len(trios) % len(devices))
-            states = [start(replica.descent, replica.network) for replica in replicas]
-        mesh = Mesh(np.array(devices), ("replica",))
-        batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (replicas, states))
-        state, table, diverged = _run(mesh, batch, state, grid, factors[filled], progress)
+    with run_settings():
+        block = load_block(trios, devices, reduce=reduce, each=each, width=width)
+        filled = [min(i, len(trios) - 1) for i in range(block.size)]
+        factors = np.stack([_free_factors(t[2], r, grid) for t, r in zip(trios, block.replicas, strict=True)])
+        state, table, diverged = _run(block, grid, factors[filled], progress)
         networks = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), state.network) for i in range(len(trios))]
         with jax.default_device(host_device()):
             return [
                 Run(
                     step=grid,
                     metrics={name: np.where(diverged[:, i], np.nan, table[name][:, i]) for name in table},
-                    network=_lifted(replicas[i], networks[i], factors[i, -1]),
+                    network=_lifted(block.replicas[i], networks[i], factors[i, -1], like=trios[i][1]),
                     diverged=bool(diverged[-1, i]),
                 )
                 for i in range(len(trios))
             ]
 
 
-def _run(mesh, batch, state, grid, factors, progress):
+def run_settings() -> ExitStack:
+    """What every run is computed under: float64 allowed, matrix products at the highest precision."""
+    stack = ExitStack()
+    stack.enter_context(jax.enable_x64(True))
+    stack.enter_context(jax.default_matmul_precision("highest"))
+    return stack
+
+
+class Block(NamedTuple):
+    """Replicas on their devices, before the first step: `batch` and `state` are their stacked, sharded arrays."""
+
+    replicas: list[Replica]
+    mesh: Mesh
+    batch: Replica
+    state: State
+
+    @property
+    def size(self) -> int:
+        """Replicas in the stacked arrays, repetitions of the last included."""
+        return self.batch.frame.targets.shape[0]
+
+
+def load_block(
+    trios: Sequence[Trio], devices: Sequence[Any], *, reduce: bool = True, each: int = 1, width: int | None = None
+) -> Block:
+    """The replicas in the coordinates they are trained in, stacked over `devices`; call it within `run_settings`."""
+    with jax.default_device(host_device()):
+        replicas = [_prepare(trio, reduce, width) for trio in trios]
+        states = [start(replica.descent, replica.network) for replica in replicas]
+    filled = [min(i, len(trios) - 1) for i in range(len(devices) * each)]
+    mesh = Mesh(np.array(devices), ("replica",))
+    batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (replicas, states))
+    return Block(replicas, mesh, batch, state)
+
+
+def _run(block: Block, grid, factors, progress):
     """Chunk after chunk until the grid is done or every replica has diverged: state, (records, block) arrays."""
+    state = block.state
     rows: list[dict[str, np.ndarray]] = []
     diverged: list[Bool[np.ndarray, " block"]] = []
     for record, chunk in enumerate(np.diff(grid, prepend=0)):
-        factor = factors[:, record].astype(batch.frame.targets.dtype)
-        state, row = _advance(mesh, batch, state, jnp.asarray(chunk), factor)
+        factor = factors[:, record].astype(block.batch.frame.targets.dtype)
+        state, row = advance_block(block.mesh, block.batch, state, jnp.asarray(chunk), factor)
         rows.append({name: np.asarray(value, np.float64) for name, value in row.items()})
         failed = ~np.isfinite(rows[-1]["loss"])
         diverged.append(failed | diverged[-1] if diverged else failed)
@@ -114,8 +151,8 @@ def _run(mesh, batch, state, grid, factors, progress):
 
 
 @partial(jax.jit, static_argnames="mesh", donate_argnames="state")
-def _advance(mesh: Mesh, batch: Replica, state: State, steps, factor):
-    """One chunk of every replica of the block, and its record."""
+def advance_block(mesh: Mesh, batch: Replica, state: State, steps: Any, factor: Any) -> tuple[State, dict[str, Any]]:
+    """`steps` steps of every replica of the block, then its record; `factor` is what the free columns have shrunk by."""
 
     def one(replica: Replica, state: State, factor):
         frame = replica.frame
@@ -124,7 +161,7 @@ def _advance(mesh: Mesh, batch: Replica, state: State, steps, factor):
         return advance(replica.descent, *data, state, steps, lambda network: record(whole(replica, network, factor)))
 
     def local(batch, state, factor):
-        # a device holds one replica at a time, which keeps its weights in cache; vmap takes over where it holds more
+        # one replica at a time keeps its weights in the cache of a CPU; an accelerator has room for many
         if len(factor) > 1:
             return jax.vmap(one)(batch, state, factor)
         result = one(*jax.tree.map(lambda leaf: leaf[0], (batch, state, factor)))
@@ -134,7 +171,7 @@ def _advance(mesh: Mesh, batch: Replica, state: State, steps, factor):
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factor)
 
 
-def _prepare(trio: Trio, reduce: bool) -> Replica:
+def _prepare(trio: Trio, reduce: bool, width: int | None) -> Replica:
     """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
     problem, network, descent = trio
     dtype = jax.tree.leaves(network)[0].dtype
@@ -145,6 +182,8 @@ def _prepare(trio: Trio, reduce: bool) -> Replica:
             f"float32 at {product:.2g}; a float32 weight would not decay: build in float64, or raise the weight decay"
         )
     problem, network, descent = _cast(trio, np.float64)
+    if width is not None:
+        network = pad_width(network, width)
     return _cast(reduce_replica(problem, network, descent, reduce), dtype)
 
 
@@ -152,12 +191,12 @@ def _free_factors(descent: Descent, replica: Replica, grid) -> Float[np.ndarray,
     return descent.free_factor(grid) if replica.free.shape[1] else np.ones(len(grid))
 
 
-def _lifted(replica: Replica, network, factor):
+def _lifted(replica: Replica, network, factor, like):
     """The trained network on the problem's own measurements, rotated back in f64."""
     dtype = network.weights[0].dtype
     replica, network = _cast((replica, network), np.float64)
     with np.errstate(all="ignore"):  # the weights of a diverged run are not finite
-        lifted = lift(replica, network, factor)
+        lifted = cut_width(lift(replica, network, factor), like)
     return jax.tree.map(jnp.asarray, _cast(lifted, dtype))
 
 
