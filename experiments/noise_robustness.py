@@ -93,6 +93,7 @@ def judge(results):
     start = results.off_subspace_gain.sel(gamma=0.0)
     sizes = json.loads(results.attrs["arguments"])["problem"]
     expected = theory.initial_off_subspace_gain(*(sizes[n] for n in ("signal_dim", "measurement_dim", "subspace_dim")))
+    slack = 0.14 / start.sizes["seed"] ** 0.5
     kept = float((start.isel(record=-1) / start.isel(record=0)).min())
     first = float(start.isel(record=0).mean()) / expected
     left = float(results.off_subspace_error.sel(gamma=strongest).isel(record=-1).max())
@@ -100,15 +101,15 @@ def judge(results):
     ratio = float(np.min(plain / decayed))
     return [
         ji.Verdict("||W P_perp||_F at the start over sqrt((d/m)(m-s)), mean over seeds", first,
-                   "within 0.05 of 1 [exact in mean]", abs(first - 1) <= 0.05),
+                   f"within {slack:.3f} of 1 [exact in mean; slack 0.14/sqrt(seeds)]", abs(first - 1) <= slack),
         ji.Verdict("without decay the map keeps its off-subspace part, least share over seeds", kept,
-                   "at least 0.8 [ours: 6 to 14% move]", kept >= 0.8),
+                   "at least 0.8 [ours]", kept >= 0.8),
         ji.Verdict(f"with gamma = {strongest:g} the off-subspace error vanishes, largest over seeds", left,
                    "below 1e-6 [ours]", left < 1e-6),
         ji.Verdict(f"error at noise 1 with gamma = {strongest:g} against the oracle's, largest deviation", gap,
                    "at most 0.1 [ours]", gap <= 0.1),
         ji.Verdict(f"error at noise 1 without decay over that with gamma = {strongest:g}, least over seeds", ratio,
-                   "at least 3 [ours: 6 expected]", ratio >= 3),
+                   "at least 3 [ours]", ratio >= 3),
     ]  # fmt: skip
 
 

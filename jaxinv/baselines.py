@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from . import operators
 from .checks import check_count, check_number, fail
 from .problem import Problem
+from .signals import numerical_rank, rounding
 
 Map = Float[Array, "signal_dim measurement_dim"]
 HELD_OUT = 0.2
@@ -44,10 +45,11 @@ def truncated_svd(problem: Problem, rank: int | None = None) -> Map:
     Knows the operator alone. Without `rank`, the best on held-out training pairs.
     """
     left, values, right = jnp.linalg.svd(problem.operator, full_matrices=False)
+    most = numerical_rank(np.asarray(values), rounding(problem.operator))
     if rank is None:
-        rank = 1 + _best((_inverse(left, values, right, r) for r in range(1, len(values) + 1)), _split(problem)[1])
-    if check_count("rank", rank) > len(values):
-        raise fail("rank", f"at most {len(values)}, the smaller side of the operator", rank, "pass fewer")
+        rank = 1 + _best((_inverse(left, values, right, r) for r in range(1, most + 1)), _split(problem)[1])
+    if check_count("rank", rank) > most:
+        raise fail("rank", f"at most {most}, the rank of the operator", rank, "pass fewer")
     return _inverse(left, values, right, rank)
 
 

@@ -17,6 +17,10 @@ class ArgumentError(ValueError):
     """An argument that cannot be used; its message is one line, fit for a terminal."""
 
 
+class UnknownNumbers(ArgumentError):
+    """An argument whose numbers must be known is traced: only its shape is."""
+
+
 def is_traced(*values: Any) -> bool:
     """Whether any of `values` is known by its shape only."""
     return any(isinstance(value, Tracer | jax.ShapeDtypeStruct) for value in values)
@@ -67,11 +71,17 @@ def check_number(name: str, value: Any, minimum: float = 0.0, *, strict: bool = 
 
 def check_matrix(name: str, value: Any, shape: str) -> None:
     """ArgumentError unless `value` is a finite, real, non-empty matrix; traced values are checked for rank only."""
-    if len(np.shape(value)) != 2 or 0 in np.shape(value):
-        raise fail(name, f"a non-empty matrix of shape {shape}", f"shape {np.shape(value)}", "pass a 2-d array")
+    try:
+        given = np.shape(value)
+    except ValueError:  # a ragged list
+        given = "of rows of different lengths"
+    if isinstance(given, str) or len(given) != 2 or 0 in given:
+        raise fail(name, f"a non-empty matrix of shape {shape}", f"shape {given}", "pass a 2-d array")
     if is_traced(value):
         return
     array = np.asarray(value)
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise fail(name, "an array of real numbers", f"dtype {array.dtype}", "convert it to float first")
     bad = array.size - np.count_nonzero(np.isfinite(array))

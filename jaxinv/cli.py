@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from .checks import ArgumentError, check_count
+from .checks import ArgumentError, check_count, check_known
 
 EXPERIMENTS = Path("experiments")
 DESCRIPTION = "Batched experiments on deep linear networks that solve inverse problems."
@@ -35,7 +35,10 @@ class List:
 
 @dataclass(frozen=True)
 class Run:
-    """Run experiments, or resume them: what is finished under --out is not run again. Draws the figures and judges."""
+    """Run experiments, or resume them: what is finished under --out is not run again. Draws the figures and judges.
+
+    A claim that fails is a result: the exit code is 0.
+    """
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Experiments by name, or files that define one; all of them if none is given."""
@@ -44,7 +47,7 @@ class Run:
     seeds: int | None = None
     """Number of seeds in place of the preset's: 0 to SEEDS - 1."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = field(default_factory=tuple)
-    """Other arguments in place of the preset's, such as width=100 or gamma=0,0.1 (an axis)."""
+    """Other arguments in place of the preset's, such as width=100, or gamma=0,0.1 where gamma is an axis."""
     out: Path = Path("results")
     """Folder for results and figures."""
     experiments: Path = EXPERIMENTS
@@ -57,7 +60,29 @@ class Run:
         chosen = find(self.names, self.experiments)
         sweeps = [_adjusted(experiment.grid(self.preset), self.seeds, self.set) for experiment in chosen]
         for experiment, sweep in zip(chosen, sweeps, strict=True):
-            _run_one(experiment, sweep, self.out / experiment.name / self.preset)
+            _run_one(experiment, self.preset, sweep, self.out)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Run a benchmark: speed (a step against the loops people write)."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """The benchmark, a file of --benchmarks."""
+    preset: str = "quick"
+    """Size: quick or paper."""
+    out: Path = Path("results")
+    """Folder for what it writes."""
+    benchmarks: Path = Path("benchmarks")
+    """Folder of benchmarks."""
+
+    def __call__(self) -> None:
+        """Call main(preset, out) of the benchmark's module."""
+        from .experiment import load_module
+
+        known = {path.stem: path for path in sorted(self.benchmarks.glob("*.py"))}
+        check_known("benchmark", self.name, known)
+        load_module(known[self.name]).main(self.preset, self.out)
 
 
 @dataclass(frozen=True)
@@ -81,6 +106,7 @@ class Info:
 Command = Annotated[
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Info, tyro.conf.subcommand("info")],
     tyro.conf.OmitSubcommandPrefixes,
 ]
@@ -121,15 +147,18 @@ def cache_folder() -> Path:
 
 
 def _adjusted(sweep: Any, seeds: int | None, settings: Sequence[str]) -> Any:
-    """The sweep with other seeds and arguments; a list of values makes an axis, one value a fixed argument."""
+    """The sweep with other seeds and arguments; the axes stay those of the preset, which its figure is made for."""
     axes, fixed = dict(sweep.axes), dict(sweep.fixed)
     changes = dict(_parse(text) for text in settings)
     if seeds is not None:
         changes["seed"] = list(range(check_count("seeds", seeds)))
     for name, values in changes.items():
-        if name in axes or len(values) > 1:
+        if name in axes:
             axes[name] = values
-            fixed.pop(name, None)
+        elif len(values) > 1:
+            raise ArgumentError(
+                f"--set {name} must be one value, got {len(values)}; only {', '.join(axes)} are axes of this experiment"
+            )
         else:
             fixed[name] = values[0]
     return replace(sweep, axes=axes, fixed=fixed)
@@ -139,27 +168,43 @@ def _parse(text: str) -> tuple[str, list[Any]]:
     name, equals, values = text.partition("=")
     if not (name and equals and values):
         raise ArgumentError(f"--set must be NAME=VALUE or NAME=VALUE,VALUE, got {text!r}; for example width=100")
-    return name, [_value(part) for part in values.split(",")]
+    return name, [_value(part) for part in values.removeprefix("[").removesuffix("]").split(",")]
 
 
 def _value(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError):
         return text
 
 
-def _run_one(experiment: Any, sweep: Any, folder: Path) -> None:
+def _run_one(experiment: Any, preset: str, sweep: Any, out: Path) -> None:
+    """Run or resume the sweep, then draw and judge it; grids other than the preset's have a folder of their own."""
     from . import figures, store
     from .sweep import run_sweep
 
     begun = time.perf_counter()
+    cells = out / experiment.name / preset / "cells"
+    folder = out / experiment.name / (preset if sweep == experiment.grid(preset) else f"{preset}-adjusted")
     with _Progress(experiment.name) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: progress.say(f"jaxinv: {message}")
-        results = run_sweep(sweep, folder / "cells", progress=progress)
+        results = run_sweep(sweep, cells, progress=progress)
+    store.check_writable(folder)
     store.save_dataset(folder / "results.nc", results)
-    paths = figures.save(experiment.draw(results), folder / experiment.name)
-    for verdict in experiment.judge(results):
+    failed = int(results.diverged.sum())
+    if failed:
+        print(f"  {failed} of {results.diverged.size} runs diverged; their metrics are NaN from there on")
+    try:
+        paths = figures.save(experiment.draw(results), folder / experiment.name)
+        verdicts = experiment.judge(results)
+    except (KeyError, ValueError) as error:
+        if sweep == experiment.grid(preset):
+            raise
+        raise ArgumentError(
+            f"--set must leave {experiment.name} what its figure compares, got a grid without ({error}); "
+            f"the results are kept in {folder / 'results.nc'}"
+        ) from None
+    for verdict in verdicts:
         print(f"  {verdict.line()}")
     print(f"  {paths[0]}  ({time.perf_counter() - begun:.0f} s)", flush=True)
 

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
-from .checks import AnyArray, ArgumentError, check_count, check_number, is_traced
+from .checks import AnyArray, ArgumentError, check_count, check_number, fail, is_traced
 from .problem import Problem
 
 Transform = Callable[[Any, Any], optax.GradientTransformation]
@@ -30,6 +30,18 @@ class Descent(eqx.Module):
     weight_decay: Scalar
     momentum: float = eqx.field(static=True, default=0.0)
     transform: Transform | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        check_number("step_size", self.step_size, strict=True)
+        check_number("weight_decay", self.weight_decay)
+        check_number("momentum", self.momentum)
+        if self.momentum >= 1:
+            raise ArgumentError(f"momentum must be below 1, got {self.momentum!r}; pass a number in [0, 1)")
+        if self.transform is not None and not callable(self.transform):
+            raise fail("transform", "a function (step_size, weight_decay) -> optax transformation",
+                       type(self.transform).__name__, "wrap it: lambda eta, decay: optax.sgd(eta)")  # fmt: skip
+        if self.transform is not None and self.momentum:
+            raise ArgumentError("momentum and transform exclude each other: put the momentum into the transformation")
 
     @property
     def rotates(self) -> bool:
@@ -90,9 +102,6 @@ def gradient_descent(
     elif gamma is not None:
         check_number("gamma", gamma)
         weight_decay = gamma * smallest**2 * (m / d) ** 0.5
-    check_number("momentum", momentum)
-    if momentum >= 1:
-        raise ArgumentError(f"momentum must be below 1, got {momentum!r}; pass a number in [0, 1)")
     return Descent(_known(step_size), _known(0.0 if weight_decay is None else weight_decay), float(momentum))
 
 

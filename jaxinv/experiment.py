@@ -81,14 +81,19 @@ def find(names: Sequence[str], folder: Path) -> list[Experiment]:
     return chosen
 
 
-def _load(path: Path) -> Experiment:
-    spec = importlib.util.spec_from_file_location(f"jaxinv_experiment_{path.stem}", path)
+def load_module(path: Path) -> Any:
+    """The Python module at `path`."""
+    spec = importlib.util.spec_from_file_location(f"jaxinv_file_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ArgumentError(f"{path} must be a Python module; pass a file that defines EXPERIMENT")
+        raise ArgumentError(f"{path} must be a Python module; pass a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that a sweep can name the builders it defines
     spec.loader.exec_module(module)
-    experiment = getattr(module, "EXPERIMENT", None)
+    return module
+
+
+def _load(path: Path) -> Experiment:
+    experiment = getattr(load_module(path), "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
         raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {experiment!r}")
     return experiment

@@ -7,13 +7,15 @@ import json
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from types import CodeType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import metrics
 from .checks import ArgumentError, fail, nearest
 from .descent import gradient_descent, record_steps
 from .network import layer_product
@@ -24,6 +26,9 @@ NUMERICS = 1
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
+RESERVED = ("record", "step", "diverged", "precision_bits", *metrics.NAMES)
+"""Names in the results that an axis cannot have."""
+
 HANDED = ("key", "problem", "network")
 """Arguments that the builders get from each other, never from an axis."""
 
@@ -54,8 +59,13 @@ class Sweep:
             raise ArgumentError(f"unknown precision {self.precision!r}; {nearest(str(self.precision), PRECISIONS)}")
         record_steps(self.steps, self.records)
         for name, values in self.axes.items():
-            if isinstance(values, str) or not len(values):
+            if name in RESERVED:
+                raise ArgumentError(f"axis {name!r} is a name of the results; rename the builder's argument")
+            if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
                 raise fail(f"axis {name!r}", "a non-empty sequence of values", repr(values), "pass a list")
+            for value in plain_values(values):
+                if value is not None and not isinstance(value, bool | int | float | str):
+                    raise fail(f"axis {name!r}", "of numbers or strings", type(value).__name__, "put arrays into fixed")
             if len({canonical(value) for value in values}) < len(values):
                 raise fail(f"axis {name!r}", "without repeated values", repr(list(values)), "drop the repetitions")
             if name in self.fixed:
@@ -63,8 +73,11 @@ class Sweep:
         for name in (*self.axes, *self.fixed):
             _ = self._owner(name)
         for seed in [*self.axes.get("seed", ()), self.fixed.get("seed", 0)]:
-            if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
-                raise fail("seed", "a whole number of at least 0", repr(seed), "pass range(N) for N seeds")
+            whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+            if not whole or not 0 <= int(seed) < 2**63:
+                raise fail(
+                    "seed", "a whole number of at least 0 and below 2^63", repr(seed), "pass range(N) for N seeds"
+                )
 
     @cached_property
     def builders(self) -> dict[str, dict[str, inspect.Parameter]]:
@@ -125,7 +138,7 @@ class Cell:
         content = {
             "arguments": self.arguments,
             "seed": self.seed,
-            "builders": {role: f"{f.__module__}.{f.__qualname__}" for role, f in functions.items()},
+            "builders": functions,
             "steps": sweep.steps,
             "records": sweep.records,
             "precision": precision,
@@ -181,8 +194,37 @@ def _jsonable(value: Any) -> Any:
         return int(value)
     if isinstance(value, list | tuple | range):
         return [_jsonable(entry) for entry in value]
-    if callable(value):
+    if isinstance(value, partial):
+        return {"partial": _jsonable(value.func), "args": _jsonable(value.args), "keywords": _jsonable(value.keywords)}
+    if inspect.isfunction(value):
+        return _function(value)
+    if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise fail("an argument of a sweep", "a number, a string, an array or a function", repr(value), "pass plain data")
+
+
+def _function(function: Any) -> Any:
+    """A function by its name; one of your own also by its code and the plain values it reads from around it.
+
+    Our own functions are covered by NUMERICS.
+    """
+    name = f"{function.__module__}.{function.__qualname__}"
+    if function.__module__.startswith(f"{__package__}."):
+        return name
+    code = function.__code__
+    cells = zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
+    around = {**{n: function.__globals__[n] for n in code.co_names if n in function.__globals__}, **dict(cells)}
+    plain = int | float | str | list | tuple | dict | np.ndarray | np.generic | jax.Array
+    return {
+        "name": name,
+        "code": hashlib.sha256(_code_bytes(code)).hexdigest(),
+        "reads": {n: _jsonable(value) for n, value in around.items() if value is None or isinstance(value, plain)},
+    }
+
+
+def _code_bytes(code: CodeType) -> bytes:
+    """What a function does: its instructions, names and constants, nested functions included; not where it stands."""
+    constants = b"".join(_code_bytes(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts)
+    return code.co_code + repr(code.co_names).encode() + constants

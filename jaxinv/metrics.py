@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -26,12 +27,7 @@ NAMES = (
 
 
 def measure(problem: Problem, network: LayerProduct, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
-    """Every metric of `network` on `problem`, as NAMES lists them; `weight_decay` enters the loss alone."""
-    return evaluate(plain_frame(problem), network, weight_decay)
-
-
-def evaluate(frame: Frame, network: LayerProduct, weight_decay: Any) -> dict[str, Float[Array, ""]]:
-    """Every metric, in any coordinates: `network` acts on measurements in those of `frame`.
+    """Every metric of `network` on `problem`; `weight_decay` enters the loss alone.
 
     With W = W_{L:1} and P_perp the projector onto range(A R)^perp:
 
@@ -44,7 +40,16 @@ def evaluate(frame: Frame, network: LayerProduct, weight_decay: Any) -> dict[str
         balancedness        max_l ||W_{l+1}^T W_{l+1} - W_l W_l^T||_F
         test_error          relative RMSE on fresh signals without noise, in closed form
         noise_sensitivity   its growth with relative test noise: see `noisy_test_error`
+
+    The metrics of the subspace are NaN where A R lacks full column rank or fills measurement space. A baseline map is
+    measured as `LayerProduct((map,))`.
     """
+    with jax.default_matmul_precision("highest"):
+        return evaluate(plain_frame(problem), network, weight_decay)
+
+
+def evaluate(frame: Frame, network: LayerProduct, weight_decay: Any) -> dict[str, Float[Array, ""]]:
+    """Every metric, as `measure` defines them, in any coordinates: `network` acts on measurements in `frame`'s."""
     end_to_end = network.end_to_end()
     off_subspace = end_to_end @ frame.off_basis
     misfit = jnp.sum((network(frame.inputs) - frame.targets) ** 2) + frame.residual**2
@@ -98,14 +103,19 @@ def _spectral_norm(matrix):
     if 0 in matrix.shape:
         return jnp.full((), jnp.nan, matrix.dtype)
     size = jnp.max(jnp.abs(matrix))
-    unit = matrix / jnp.where(size == 0, 1, size)
+    unit = _finite(matrix) / jnp.where(size == 0, 1, size)
     gram = unit.T @ unit if matrix.shape[0] >= matrix.shape[1] else unit @ unit.T
     return size * jnp.sqrt(jnp.linalg.eigvalsh(gram)[-1])
 
 
+def _finite(matrix):
+    """The matrix, or NaN-free zeros in place of one that is not finite: LAPACK complains of it on stderr."""
+    return jnp.where(jnp.isfinite(jnp.sum(matrix)), matrix, 0)
+
+
 def _effective_rank(matrix):
     """exp of the entropy of the normalised singular values; NaN for the zero matrix."""
-    values = jnp.linalg.svd(matrix, compute_uv=False)
+    values = jnp.linalg.svd(_finite(matrix), compute_uv=False)
     share = values / jnp.sum(values)
     return jnp.exp(-jnp.sum(jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), share)))
 

@@ -3,6 +3,7 @@
 Samples are rows: X is (samples, signal_dim) and Y is (samples, measurement_dim), the transposes of the paper's.
 """
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -14,18 +15,20 @@ from jaxtyping import Array, Float, Key
 from . import operators
 from .checks import AnyArray, ArgumentError, check_count, check_known, check_matrix, check_number, fail, is_traced
 from .draws import Tag, normal
-from .signals import Subspace, subspace, subspace_of
+from .signals import Subspace, numerical_rank, rounding, subspace, subspace_of
 
 
 class Problem(eqx.Module):
     """Signals to be recovered from fewer measurements, y = A x + e.
 
     `operator` is (measurement_dim, signal_dim), `signals` (samples, signal_dim), `measurements`
-    (samples, measurement_dim); measurements left out are `signals @ operator.T`. `latent` is the law of the signals:
-    the generator's where there is one, read off `signals` otherwise. `measurement_rank` is the rank of the
-    measurements, which decides how far the data can be compressed without loss.
+    (samples, measurement_dim); measurements left out are `signals @ operator.T`. The subspace of the signals (`latent`)
+    is the generator's where there is one, otherwise read off `signals`: all they span, or the leading `subspace_dim`
+    directions for signals that lie near a subspace. `measurement_rank`, the rank of the measurements, decides how far
+    the data can be compressed without loss.
 
-    Raises ArgumentError (a ValueError) for shapes that do not fit and for NaN or infinite entries.
+    Raises ArgumentError (a ValueError) for shapes that do not fit and for NaN or infinite entries. Warns where the
+    signals span more dimensions than there are measurements: no linear map recovers them.
     """
 
     operator: Float[Array, "measurement_dim signal_dim"]
@@ -35,7 +38,7 @@ class Problem(eqx.Module):
     measurement_rank: int = eqx.field(static=True)
     noiseless: bool = eqx.field(static=True)
 
-    def __init__(self, operator, signals, measurements=None, latent=None, measurement_rank=None):
+    def __init__(self, operator, signals, measurements=None, *, subspace_dim=None, _latent=None, _rank=None):
         self.operator = operators.given(operator)
         check_matrix("signals", signals, "(samples, signal_dim)")
         self.signals = jnp.asarray(signals, self.operator.dtype)
@@ -49,12 +52,16 @@ class Problem(eqx.Module):
         if len(self.measurements) != len(self.signals):
             raise fail("measurements", f"{len(self.signals)} rows, one a signal", f"{len(self.measurements)} rows",
                        "pass signals and measurements in the same order")  # fmt: skip
-        self.latent = subspace_of(signals) if latent is None else latent
+        self.latent = subspace_of(signals, subspace_dim) if _latent is None else _latent
         # measurements without noise span range(A R): what the closed form of the off-subspace error rests on
         self.noiseless = measurements is None or _is_product(measurements, signals, operator)
-        if measurement_rank is None and self.noiseless:
-            measurement_rank = min(self.subspace_dim, self.measurement_dim)
-        self.measurement_rank = _rank(self.measurements) if measurement_rank is None else measurement_rank
+        self.measurement_rank = _rank or _measured_rank(signals, operator, measurements, rounding(self.operator))
+        if self.subspace_dim > self.measurement_dim:
+            warnings.warn(
+                f"signals span {self.subspace_dim} dimensions, measurements {self.measurement_dim}: no map recovers "
+                "them, metrics of the subspace are NaN; pass subspace_dim if the signals lie near a smaller one",
+                stacklevel=2,
+            )
 
     @property
     def signal_dim(self) -> int:
@@ -136,12 +143,12 @@ def subspace_problem(
     check_known("operator", operator, operators.GENERATORS)
     latent = subspace(key, d, s, condition_number)
     matrix = operators.GENERATORS[operator](key, m, d)
-    problem = Problem(matrix, latent.training(key, n), latent=latent, measurement_rank=s)
+    problem = Problem(matrix, latent.training(key, n), _latent=latent, _rank=s)
     if noise == 0:
         return problem
     draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), (n, m))
     noisy = problem.measurements + draw * jnp.sqrt(problem.noise_variance(noise))
-    return Problem(matrix, problem.signals, noisy, latent=latent, measurement_rank=min(n, m))
+    return Problem(matrix, problem.signals, noisy, _latent=latent, _rank=min(n, m))
 
 
 class Frame(eqx.Module):
@@ -262,14 +269,17 @@ def _is_product(measurements, signals, operator) -> bool:
     if is_traced(measurements, signals, operator):
         return False
     y, x, a = (np.asarray(array, np.float64) for array in (measurements, signals, operator))
-    return bool(np.linalg.norm(y - x @ a.T) <= 1e-14 * len(a.T) * np.linalg.norm(y))
+    return bool(np.linalg.norm(y - x @ a.T) <= rounding(measurements) * np.linalg.norm(y))
 
 
-def _rank(measurements) -> int:
-    """Numerical rank of given measurements, by numpy's own rule; the full rank where the numbers are traced."""
-    if is_traced(measurements):
-        return min(measurements.shape)
-    return max(1, int(np.linalg.matrix_rank(np.asarray(measurements, np.float64))))
+def _measured_rank(signals, operator, measurements, tolerance: float) -> int:
+    """Numerical rank of the measurements as they were given; the full rank where the numbers are traced."""
+    if is_traced(signals, operator, measurements):
+        return min(len(signals), len(operator))
+    if measurements is None:
+        measurements = np.asarray(signals, np.float64) @ np.asarray(operator, np.float64).T
+    values = np.linalg.svd(np.asarray(measurements, np.float64), compute_uv=False)
+    return max(1, numerical_rank(values, tolerance))
 
 
 def _check_columns(name: str, array, columns: int, what: str) -> None:

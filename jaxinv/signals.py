@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .checks import AnyArray, check_matrix, fail, is_traced
+from .checks import AnyArray, UnknownNumbers, check_count, check_matrix, fail, is_traced
 from .draws import Tag, normal, orthonormal
 
 RANK_TOLERANCE = 1e-10
@@ -53,18 +53,34 @@ def subspace(key: Key[Array, ""], signal_dim: int, subspace_dim: int, condition_
     return Subspace(basis, np.geomspace(1.0, 1.0 / condition_number, subspace_dim).astype(jnp.result_type(float)))
 
 
-def subspace_of(signals: Any) -> Subspace:
-    """The subspace spanned by given signals: left singular vectors of X above RANK_TOLERANCE sigma_max.
+def subspace_of(signals: Any, subspace_dim: int | None = None) -> Subspace:
+    """The subspace spanned by given signals: their leading right singular vectors, samples being rows.
 
-    The spectrum is their singular values over sqrt(samples). Raises ArgumentError for NaN and for all-zero signals.
+    `subspace_dim` of them, or all whose value is above RANK_TOLERANCE of the largest (above rounding, for signals of
+    a narrower float type). The spectrum is their singular values over sqrt(samples). Raises ArgumentError for NaN,
+    for all-zero signals, and for a subspace_dim that the signals do not span.
     """
     check_matrix("signals", signals, "(samples, signal_dim)")
     if is_traced(signals):
-        raise fail("signals", "known numbers", "a traced array", "build the Problem outside jit, or pass its subspace")
+        raise UnknownNumbers("signals must be known numbers, got a traced array; build the Problem outside jit")
     rows = np.asarray(signals, np.float64)
     _, values, right = np.linalg.svd(rows, full_matrices=False)
-    rank = int(np.count_nonzero(values > RANK_TOLERANCE * values[0]))
-    if rank == 0:
+    spanned = numerical_rank(values, max(RANK_TOLERANCE, rounding(signals)))
+    if spanned == 0:
         raise fail("signals", "non-zero", "zeros only", "pass signals with some content")
+    rank = spanned if subspace_dim is None else check_count("subspace_dim", subspace_dim)
+    if rank > spanned:
+        raise fail("subspace_dim", f"at most {spanned}, the dimension the signals span", rank, "pass less")
     dtype = jnp.result_type(float)
     return Subspace(jnp.asarray(right[:rank].T, dtype), (values[:rank] / len(rows) ** 0.5).astype(dtype))
+
+
+def rounding(array: Any) -> float:
+    """Relative size below which a singular value of `array` may be rounding of its float type."""
+    dtype = jnp.result_type(array) if hasattr(array, "dtype") else np.asarray(array).dtype
+    return 30 * float(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.floating) else np.float64).eps)
+
+
+def numerical_rank(values: np.ndarray, tolerance: float) -> int:
+    """How many singular values (largest first) are above `tolerance` of the largest."""
+    return int(np.count_nonzero(values > tolerance * values[0]))

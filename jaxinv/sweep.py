@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import metrics
-from .checks import is_traced
+from .checks import UnknownNumbers, is_traced
 from .descent import record_steps
 from .grid import NUMERICS, Cell, Sweep, assemble, build_at, canonical, plain_values
 from .reduction import pad_width
@@ -70,10 +70,10 @@ def run_sweep(
     """Every cell of `sweep`, trained on all local devices (or those given): metrics over the axes and "record".
 
     With `store`, a folder, finished batches are kept there as they come, and cells found there are not run again.
-    `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless it
-    is given. Variables of the result: every metric,
-    `diverged`, `step_size`, `weight_decay`, `precision`; coordinates: the axes and `step`. All arguments are checked
-    before anything is written. Raises ArgumentError (a ValueError) for a bad one.
+    `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
+    it is given. Variables of the result: every metric, `diverged`, `step_size`, `weight_decay`, `precision_bits`;
+    coordinates: the axes and `step`. All arguments are checked before anything is written. Raises ArgumentError (a
+    ValueError) for a bad one.
     """
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
@@ -154,7 +154,10 @@ def _trace(cell: Cell, layout: Layout) -> _Trace:
         return problem, network, jax.tree.map(jnp.asarray, descent)
 
     with jax.enable_x64(True):
-        traced = eqx.filter_eval_shape(trace, jax.random.key(0))
+        try:
+            traced = eqx.filter_eval_shape(trace, jax.random.key(0))
+        except (UnknownNumbers, jax.errors.JAXTypeError):  # a builder that looks at what it has drawn
+            traced = trace(jax.random.key(cell.seed))
     leaves, structure = jax.tree.flatten(traced)
     shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     problem, network, _ = traced
@@ -183,17 +186,28 @@ def _blocks(plans: Sequence[_Plan], devices: int, layout: Layout) -> Iterator[tu
 def _run_block(block: Sequence[_Plan], devices, each: int, progress) -> Batch:
     sweep = block[0].cell.sweep
     trios = [build_at(plan.cell, plan.precision) for plan in block]
-    runs = train_block(
-        trios, devices, steps=sweep.steps, records=sweep.records, reduce=sweep.reduce, each=each, width=block[0].width,
-        progress=progress,
-    )  # fmt: skip
+    runs: dict[int, Run] = {}
+    for members in _alike(trios):
+        made = train_block(
+            [trios[i] for i in members], devices, steps=sweep.steps, records=sweep.records, reduce=sweep.reduce,
+            each=each, width=block[0].width, progress=progress,
+        )  # fmt: skip
+        runs |= dict(zip(members, made, strict=True))
     return Batch(
         hashes=[plan.hash for plan in block],
         arguments=[canonical({**plan.cell.arguments, "seed": plan.cell.seed}) for plan in block],
         step=runs[0].step,
-        values={name: np.stack([run.metrics[name] for run in runs]) for name in metrics.NAMES}
+        values={name: np.stack([runs[i].metrics[name] for i in range(len(block))]) for name in metrics.NAMES}
         | {name: np.array(values) for name, values in _scalars(block, trios, runs).items()},
     )
+
+
+def _alike(trios: Sequence[Trio]) -> list[list[int]]:
+    """Indices of the replicas that one batch can hold: what only building tells, such as a rank, may set them apart."""
+    groups: dict[Any, list[int]] = {}
+    for i, (problem, _, descent) in enumerate(trios):
+        groups.setdefault((problem.measurement_rank, jax.tree.structure(descent)), []).append(i)
+    return list(groups.values())
 
 
 def _tell(report: Progress, done: int, total: int, step: int) -> None:
@@ -204,12 +218,12 @@ def _silent(done: int, total: int, what: str) -> None:
     pass
 
 
-def _scalars(block: Sequence[_Plan], trios: Sequence[Trio], runs: Sequence[Run]) -> dict[str, list]:
+def _scalars(block: Sequence[_Plan], trios: Sequence[Trio], runs: Mapping[int, Run]) -> dict[str, list]:
     return {
-        "diverged": [run.diverged for run in runs],
+        "diverged": [runs[i].diverged for i in range(len(block))],
         "step_size": [float(descent.step_size) for _, _, descent in trios],
         "weight_decay": [float(descent.weight_decay) for _, _, descent in trios],
-        "bits": [int(plan.precision[-2:]) for plan in block],
+        "precision_bits": [int(plan.precision[-2:]) for plan in block],
     }
 
 
@@ -220,10 +234,10 @@ def _label(sweep: Sweep, plans: Sequence[_Plan], found: Mapping[str, Mapping[str
     dims = tuple(sweep.axes)
     rows = [found[plan.hash] for plan in plans]
     variables = {}
-    for name in rows[0].keys() - sweep.axes.keys():
+    for name in (name for name in rows[0] if name not in sweep.axes):
         stacked = np.stack([row[name] for row in rows])
         extra = ("record",) if stacked.ndim > 1 else ()
-        variables[name] = ((*dims, *extra), stacked.reshape(*shape, *stacked.shape[1:]))
+        variables[name] = ((*dims, *extra), stacked.reshape(shape + stacked.shape[1:]))
     coords: dict[str, Any] = {name: list(plain_values(values)) for name, values in sweep.axes.items()}
     coords["step"] = ("record", record_steps(sweep.steps, sweep.records))
     attributes = {

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool, Float, Integer
 
 from . import metrics
-from .checks import ArgumentError
+from .checks import ArgumentError, fail
 from .descent import Descent, State, advance, record_steps, start
 from .problem import Problem
 from .reduction import Replica, cut_width, lift, pad_width, reduce_replica, whole
@@ -150,15 +150,23 @@ def _run(block: Block, grid, factors, progress):
     return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.stack(diverged)
 
 
-@partial(jax.jit, static_argnames="mesh", donate_argnames="state")
-def advance_block(mesh: Mesh, batch: Replica, state: State, steps: Any, factor: Any) -> tuple[State, dict[str, Any]]:
-    """`steps` steps of every replica of the block, then its record; `factor` is what the free columns have shrunk by."""
+@partial(jax.jit, static_argnames=("mesh", "measured"), donate_argnames="state")
+def advance_block(
+    mesh: Mesh, batch: Replica, state: State, steps: Any, factor: Any, measured: bool = True
+) -> tuple[State, dict[str, Any]]:
+    """`steps` steps of every replica, then its record (empty unless `measured`).
+
+    `factor` is what the free columns of W_1 have shrunk by when it is taken.
+    """
 
     def one(replica: Replica, state: State, factor):
         frame = replica.frame
-        record = metrics.recorder(frame, replica.descent)
-        data = frame.inputs[:, : frame.trained], frame.targets
-        return advance(replica.descent, *data, state, steps, lambda network: record(whole(replica, network, factor)))
+        evaluate = metrics.recorder(frame, replica.descent)
+
+        def record(network):
+            return evaluate(whole(replica, network, factor)) if measured else {}
+
+        return advance(replica.descent, frame.inputs[:, : frame.trained], frame.targets, state, steps, record)
 
     def local(batch, state, factor):
         # one replica at a time keeps its weights in the cache of a CPU; an accelerator has room for many
@@ -181,10 +189,25 @@ def _prepare(trio: Trio, reduce: bool, width: int | None) -> Replica:
             f"precision must be float64 where step_size * weight_decay is below {SMALLEST_FLOAT32_DECAY:g}, got "
             f"float32 at {product:.2g}; a float32 weight would not decay: build in float64, or raise the weight decay"
         )
+    _check_fit(problem, network, dtype)
     problem, network, descent = _cast(trio, np.float64)
     if width is not None:
         network = pad_width(network, width)
     return _cast(reduce_replica(problem, network, descent, reduce), dtype)
+
+
+def _check_fit(problem: Problem, network: Any, dtype: Any) -> None:
+    """ArgumentError unless the network maps measurements of the problem to its signals, in float32 or float64."""
+    if dtype not in (jnp.float32, jnp.float64):
+        raise fail("network", "of float32 or float64 weights", f"{dtype}", "cast its weights")
+    if network.is_linear:
+        sizes = [network.weights[0].shape[1], *(weight.shape[0] for weight in network.weights)]
+        chain = all(weight.shape[1] == size for weight, size in zip(network.weights, sizes, strict=False))
+        ends = problem.measurement_dim, problem.signal_dim
+        if not chain or (sizes[0], sizes[-1]) != ends:
+            shapes = ", ".join(str(weight.shape) for weight in network.weights)
+            raise fail("network", f"a chain of layers from {ends[0]} measurements to {ends[1]} unknowns",
+                       f"weights of shapes {shapes}", "build it for this problem")  # fmt: skip
 
 
 def _free_factors(descent: Descent, replica: Replica, grid) -> Float[np.ndarray, " records"]:

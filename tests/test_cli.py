@@ -9,7 +9,7 @@ import pytest
 from jaxinv.cli import main
 
 ROOT = Path(__file__).parent.parent
-TINY = ["--set", "signal_dim=12", "measurement_dim=6", "subspace_dim=2", "samples=9", "width=8", "depth=2"]
+TINY = ["--set", "signal_dim=12", "measurement_dim=6", "subspace_dim=2", "samples=9", "width=40", "depth=2"]
 EXPERIMENTS = ["--experiments", str(ROOT / "experiments")]
 
 
@@ -39,9 +39,18 @@ def test_run_draws_judges_and_resumes(tmp_path, capsys):
     assert "8 of 8 cells" in out
     assert "bound" in out
     for kind in ("png", "pdf"):
-        assert (tmp_path / "noise_robustness" / "quick" / f"noise_robustness.{kind}").stat().st_size > 10_000
+        assert (tmp_path / "noise_robustness" / "quick-adjusted" / f"noise_robustness.{kind}").stat().st_size > 10_000
     assert main(command) == 0
     assert "0 of 8 cells" not in capsys.readouterr().out
+
+
+def test_a_grid_that_the_figure_cannot_show_keeps_its_results(tmp_path, capsys):
+    arguments = ["run", "noise_robustness", *EXPERIMENTS, *TINY, "gamma=0.1", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "--set must leave noise_robustness what its figure compares" in error
+    assert len(error.splitlines()) == 1
+    assert (tmp_path / "noise_robustness" / "quick-adjusted" / "results.nc").exists()
 
 
 @pytest.mark.parametrize(
@@ -54,6 +63,7 @@ def test_run_draws_judges_and_resumes(tmp_path, capsys):
         (["--set", "depth=0"], "depth must be a positive whole number, got 0"),
         (["--set", "measurement_dim=500"], "measurement_dim must be at most signal_dim"),
         (["--set", "subspace_dim=50"], "subspace_dim must be at most measurement_dim"),
+        (["--set", "noise=0,0.1"], "--set noise must be one value, got 2; only gamma, seed are axes"),
         (["--set", "gamma=-1"], "gamma must be"),
         (["--set", "weight_decay=0.1"], "exclude each other"),
         (["--set", "width"], "--set must be NAME=VALUE"),

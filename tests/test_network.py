@@ -15,6 +15,10 @@ KEY = jax.random.key(1)
 PROBLEM = ji.subspace_problem(KEY, **SMALL)
 
 
+def adam(step_size, weight_decay):
+    return optax.adamw(step_size, weight_decay=weight_decay)
+
+
 def test_network_is_its_end_to_end_map_on_rows():
     network = ji.layer_product(KEY, PROBLEM, width=8, depth=4)
     assert [w.shape for w in network.weights] == [(8, 7), (8, 8), (8, 8), (13, 8)]
@@ -92,6 +96,29 @@ def test_bad_descent(arguments, words):
         ji.gradient_descent(PROBLEM, ji.layer_product(KEY, PROBLEM, width=8, depth=2), **arguments)
 
 
+def test_a_network_for_another_problem_is_refused():
+    problem, network, descent = trio()
+    other = ji.subspace_problem(KEY, **{**SMALL, "measurement_dim": 6})
+    with pytest.raises(ValueError, match="network must be a chain of layers from 6 measurements to 13 unknowns"):
+        ji.train(other, network, descent, steps=5)
+    half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), network)
+    with pytest.raises(ValueError, match="network must be of float32 or float64 weights"):
+        ji.train(problem, half, descent, steps=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"step_size": -1.0, "weight_decay": 0.0}, "step_size must be"),
+        ({"step_size": 1.0, "weight_decay": -1.0}, "weight_decay must be"),
+        ({"step_size": 1.0, "weight_decay": 0.0, "momentum": 0.5, "transform": adam}, "exclude each other"),
+    ],
+)
+def test_bad_optimizer(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        ji.Descent(**arguments)
+
+
 def test_record_steps():
     assert record_steps(1000, 5).tolist() == [0, 1, 10, 100, 1000]
     assert record_steps(5, 60).tolist() == [0, 1, 2, 3, 4, 5]
@@ -111,10 +138,6 @@ def test_divergence_is_a_value():
     assert np.isnan(run.metrics["loss"][-1])
     assert seen[-1] < 500  # stopped early
     assert len(run.step) == len(run.metrics["loss"])
-
-
-def adam(step_size, weight_decay):
-    return optax.adamw(step_size, weight_decay=weight_decay)
 
 
 def test_any_optax_transformation_trains_on_compressed_data():

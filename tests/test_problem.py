@@ -93,7 +93,8 @@ def test_your_own_arrays():
 
 def test_metrics_that_need_an_identifiable_problem_are_nan_where_it_is_not():
     rng = np.random.default_rng(0)
-    problem = ji.Problem(operator=rng.standard_normal((5, 12)), signals=rng.standard_normal((30, 12)))
+    with pytest.warns(UserWarning, match="signals span 12 dimensions, measurements 5"):
+        problem = ji.Problem(operator=rng.standard_normal((5, 12)), signals=rng.standard_normal((30, 12)))
     measured = ji.measure(problem, ji.layer_product(KEY, problem, width=8, depth=2))
     for name in ("off_subspace_error", "off_subspace_gain", "oracle_distance"):
         assert np.isnan(measured[name])
@@ -102,6 +103,42 @@ def test_metrics_that_need_an_identifiable_problem_are_nan_where_it_is_not():
     measured = ji.measure(square, ji.layer_product(KEY, square, width=8, depth=2))
     assert np.isnan(measured["off_subspace_error"])
     assert np.isfinite(measured["oracle_distance"])
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_float32_signals_on_a_subspace_have_its_dimension(x64):
+    rng = np.random.default_rng(0)
+    signals = (rng.standard_normal((100, 3)) @ rng.standard_normal((3, 20))).astype(np.float32)
+    operator = rng.standard_normal((10, 20)) / 10**0.5
+    with jax.enable_x64(x64):
+        problem = ji.Problem(operator, signals)
+        assert problem.subspace_dim == 3
+        assert np.isfinite(problem.oracle).all()
+        assert ji.Problem(operator, signals, 1.01 * signals.astype(float) @ operator.T).measurement_rank == (
+            10 if x64 else 3
+        )
+
+
+def test_signals_near_a_subspace():
+    rng = np.random.default_rng(0)
+    signals = rng.standard_normal((100, 3)) @ rng.standard_normal((3, 20)) + 1e-3 * rng.standard_normal((100, 20))
+    problem = ji.Problem(rng.standard_normal((10, 20)) / 10**0.5, signals, subspace_dim=3)
+    assert (problem.subspace_dim, problem.measurement_rank) == (3, 10)
+    network = ji.layer_product(KEY, problem, width=60, depth=2)
+    descent = ji.gradient_descent(problem, network, gamma=0.1)
+    reduced, plain = (ji.train(problem, network, descent, steps=100, reduce=flag) for flag in (True, False))
+    for name, curve in plain.metrics.items():
+        np.testing.assert_allclose(reduced.metrics[name], curve, atol=1e-10 * np.abs(curve).max(), err_msg=name)
+    with pytest.raises(ValueError, match="subspace_dim must be at most 20"):
+        ji.Problem(problem.operator, signals, subspace_dim=21)
+
+
+def test_truncated_svd_stops_at_the_rank_of_the_operator():
+    problem = ji.subspace_problem(KEY, **SMALL)
+    singular = ji.Problem(problem.operator.at[-1].set(0), problem.signals)
+    assert np.isfinite(baselines.truncated_svd(singular)).all()
+    with pytest.raises(ValueError, match="rank must be at most 6"):
+        baselines.truncated_svd(singular, 7)
 
 
 @pytest.mark.parametrize("frame", [compressed_frame, rotated_frame])

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import jaxinv as ji
@@ -118,9 +119,59 @@ def test_your_own_problem_in_a_sweep():
     assert sweep.cells()[0].hash("float32") != other.cells()[0].hash("float32")
 
 
+def test_a_builder_that_draws_its_own_signals_and_sets_its_own_rank():
+    def drawn(key, *, rank):
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        return ji.Problem(
+            rng.standard_normal((6, 12)) / 6**0.5, rng.standard_normal((9, rank)) @ rng.standard_normal((rank, 12))
+        )
+
+    sweep = ji.Sweep(axes={"rank": [2, 3], "seed": [0, 1]}, fixed={"width": 60, "depth": 2}, problem=drawn, steps=20)
+    results = ji.run_sweep(sweep)
+    assert np.isfinite(results.loss).all()
+    assert len(np.unique(results.loss.isel(record=0))) == 4
+
+
+def test_a_transformation_made_in_the_builder():
+    def adam(problem, network, *, rate=1e-3):
+        return ji.Descent(rate, 0.0, transform=lambda eta, decay: optax.adamw(eta, weight_decay=decay))
+
+    results = ji.run_sweep(small(axes={"seed": [0, 1, 2]}, descent=adam))
+    assert float(results.loss.isel(record=-1).max()) < float(results.loss.isel(record=0).min())
+
+
+def test_other_data_under_the_same_name_are_other_cells(tmp_path):
+    def run(scale):
+        signals = scale * np.outer(np.arange(1.0, 8.0), np.ones(9))
+        sweep = ji.Sweep(
+            axes={"seed": [0]},
+            fixed={"width": 30, "depth": 2},
+            steps=5,
+            problem=lambda: ji.Problem(np.eye(4, 9), signals),
+        )
+        return float(ji.run_sweep(sweep, tmp_path).loss[0, 0])
+
+    first = run(1.0)
+    assert run(2.0) != first
+    assert run(1.0) == first
+    assert len(list(tmp_path.glob("*.nc"))) == 2
+
+
+def test_files_that_are_not_cells_are_left_alone(tmp_path):
+    results = ji.run_sweep(small(axes={"seed": [0]}), tmp_path)
+    results.to_netcdf(tmp_path / "results.nc", engine="h5netcdf")
+    ji.run_sweep(small(axes={"seed": [0]}), tmp_path)
+    assert (tmp_path / "results.nc").exists()
+
+
+def test_no_axes():
+    results = ji.run_sweep(small(axes={}))
+    assert results.loss.dims == ("record",)
+
+
 def test_precision_is_resolved_for_each_cell():
     results = ji.run_sweep(small(axes={"weight_decay": [0.0, 1e-5, 0.1]}, precision="auto", steps=3))
-    assert results.bits.values.tolist() == [32, 64, 32]
+    assert results.precision_bits.values.tolist() == [32, 64, 32]
     with pytest.raises(ValueError, match="precision must be float64"):
         ji.run_sweep(small(axes={"weight_decay": [1e-5]}, precision="float32"))
 
@@ -138,7 +189,9 @@ def test_noise_and_depth_as_axes():
         ({"axes": {"gamma": []}}, "axis 'gamma' must be a non-empty sequence"),
         ({"axes": {"gamma": [0, 0.0]}}, "axis 'gamma' must be without repeated values"),
         ({"axes": {"init": "fan_in"}}, "axis 'init' must be a non-empty sequence"),
-        ({"axes": {"seed": [-1]}}, "seed must be a whole number of at least 0, got -1"),
+        ({"axes": {"seed": [-1]}}, "seed must be a whole number of at least 0 and below 2.63, got -1"),
+        ({"axes": {"step": [1]}}, "axis 'step' is a name of the results"),
+        ({"axes": {"scale": [np.eye(2)]}}, "axis 'scale' must be of numbers or strings"),
         ({"precision": "float16"}, "unknown precision 'float16'; did you mean 'float64'|did you mean 'float32'"),
         ({"steps": 0}, "steps must be a positive whole number"),
         ({"fixed": {"key": 1}}, "unknown axis or argument 'key'"),
