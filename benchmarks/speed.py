@@ -5,7 +5,7 @@ data from the same weights, in turns so that the machine's drift falls on all; t
 times of a replica-step, warm, minimum over rounds; set-up, compilation and records apart.
 
     jaxinv bench speed                  about two minutes on two cores; PyTorch rows need pip install 'jaxinv[bench]'
-    jaxinv bench speed --preset paper   larger scaling axes, and float64 too
+    jaxinv bench speed --preset paper   larger scaling axes, memory, and float64 too
 """
 
 import json
@@ -112,8 +112,7 @@ def ours(parts: list[Any], each: int | None = None) -> Timed:
         advance(0, measured=True)
 
     def weights() -> list[np.ndarray]:
-        first = jax.tree.map(lambda leaf: np.asarray(leaf[0]), states[0].network)
-        return list(first.weights)
+        return [np.asarray(weight[0]) for weight in states[0].network.weights]
 
     record = _least(lambda: advance(0, measured=True)) / len(parts) * 1e3
     return Timed(advance, weights, len(parts), ready - begun, compile_s, record)
@@ -123,7 +122,8 @@ def plain_jax(part: Any, compressed: bool) -> Timed:
     """The loop people write in JAX: one jitted step, weights in and out."""
     problem, network, descent = part
     begun = time.perf_counter()
-    inputs, targets = _data(problem, compressed)
+    with run_settings():
+        inputs, targets = map(jnp.asarray, _data(problem, compressed))
     eta, decay = np.float64(descent.step_size), np.float64(descent.weight_decay)
 
     def loss(weights):
@@ -139,13 +139,14 @@ def plain_jax(part: Any, compressed: bool) -> Timed:
     state = [network.weights]
 
     def advance(steps: int) -> None:
-        for _ in range(steps):
-            state[0] = step(state[0])
-        jax.block_until_ready(state[0])
+        with run_settings():
+            for _ in range(steps):
+                state[0] = step(state[0])
+            jax.block_until_ready(state[0])
 
     ready = time.perf_counter()
-    compiled = step.lower(state[0]).compile()
-    assert compiled is not None
+    with run_settings():
+        step.lower(state[0]).compile()
     return Timed(advance, lambda: [np.asarray(w) for w in state[0]], 1, ready - begun, time.perf_counter() - ready)
 
 
@@ -157,7 +158,7 @@ def torch_loop(part: Any, compressed: bool) -> Timed:
     begun = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(jax.local_device_count())
-    inputs, targets = (torch.tensor(np.asarray(a), device=device) for a in _data(problem, compressed))
+    inputs, targets = (torch.tensor(a, device=device) for a in _data(problem, compressed))
     layers = []
     for weight in network.weights:
         layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device=device, dtype=inputs.dtype)
@@ -184,9 +185,9 @@ def torch_loop(part: Any, compressed: bool) -> Timed:
 def _data(problem: Any, compressed: bool) -> tuple[Any, Any]:
     dtype = problem.signals.dtype
     if not compressed:
-        return problem.measurements, problem.signals
+        return np.asarray(problem.measurements), np.asarray(problem.signals)
     frame = compressed_frame(jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), problem))
-    return jnp.asarray(frame.inputs.astype(dtype)), jnp.asarray(frame.targets.astype(dtype))
+    return frame.inputs.astype(dtype), frame.targets.astype(dtype)
 
 
 def bandwidth(replica_bytes: int, replicas: int, precision: str) -> float:
@@ -247,7 +248,8 @@ def compare(preset: Preset, precision: str) -> dict[str, Any]:
         methods["PyTorch, compressed data"] = torch_loop(parts[0], compressed=True)
     methods["JAX jit, full data"] = plain_jax(parts[0], compressed=False)
     methods["JAX jit, compressed data"] = plain_jax(parts[0], compressed=True)
-    methods[f"jaxinv, {replicas} replicas"] = ours(parts)
+    engine = f"jaxinv, {replicas} replicas"
+    methods[engine] = ours(parts)
     for method in methods.values():
         method.advance(CHECK_STEPS)
     reference = methods["JAX jit, full data"].weights()[1:]
@@ -259,7 +261,7 @@ def compare(preset: Preset, precision: str) -> dict[str, Any]:
         for name, method in methods.items()
     }
     times = time_in_turns(methods, preset.rounds)
-    trained = methods[f"jaxinv, {replicas} replicas"].weights()
+    trained = methods[engine].weights()
     weight_bytes = sum(w.nbytes for w in trained)
     speed = bandwidth(weight_bytes, replicas, precision)
     roofline = 4 * weight_bytes / speed * 1e3
@@ -267,9 +269,8 @@ def compare(preset: Preset, precision: str) -> dict[str, Any]:
         {"method": name, "ms": ms, "setup_s": methods[name].setup_s, "compile_s": methods[name].compile_s,
          "apart": apart[name]} for name, ms in times.items()
     ]  # fmt: skip
-    record = methods[f"jaxinv, {replicas} replicas"].record_ms
     return {"precision": precision, "rows": rows, "roofline_ms": roofline, "bandwidth_GB_s": speed / 1e9,
-            "weight_bytes": weight_bytes, "record_ms": record}  # fmt: skip
+            "weight_bytes": weight_bytes, "record_ms": methods[engine].record_ms}  # fmt: skip
 
 
 def scale(axes: dict[str, list[int]]) -> dict[str, list[dict[str, float]]]:
@@ -290,17 +291,16 @@ def scale(axes: dict[str, list[int]]) -> dict[str, list[dict[str, float]]]:
 
 
 MEMORY = """
-import sys, resource, jax
+import pathlib, re, jax
 jax.config.update("jax_num_cpu_devices", {devices})
 import jaxinv as ji
-sweep = ji.Sweep(axes={{"seed": range({replicas})}}, fixed={{"gamma": 0.1}}, steps=20, records=5)
-ji.run_sweep(sweep)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+ji.run_sweep(ji.Sweep(axes={{"seed": range({replicas})}}, fixed={{"gamma": 0.1}}, steps=20, records=5))
+print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 
 def memory(replicas: int) -> float:
-    """Peak resident MiB of a process that runs a sweep of so many replicas at the size of Fig. 1a."""
+    """Peak resident MiB of a process that runs a sweep of so many replicas at the size of Fig. 1a. Linux only."""
     code = MEMORY.format(devices=jax.local_device_count(), replicas=replicas)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
@@ -311,7 +311,7 @@ def machine() -> dict[str, Any]:
     packages = ["jax", "jaxlib", "numpy", "optax", "equinox"] + (["torch"] if find_spec("torch") else [])
     return {
         "devices": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
-        "processor": platform.processor() or platform.machine(),
+        "processor": platform.machine(),
         "layout": Layout.of(jax.local_devices()[0])._asdict(),
         "versions": {name: version(name) for name in packages},
     }
