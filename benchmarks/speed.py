@@ -152,7 +152,7 @@ def plain_jax(part: Any, compressed: bool) -> Timed:
 
 def torch_loop(part: Any, compressed: bool) -> Timed:
     """The loop people write in PyTorch: bias-free Linear layers, SGD with weight decay, two threads or the GPU."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]  (an extra)
 
     problem, network, descent = part
     begun = time.perf_counter()
