@@ -9,7 +9,6 @@ times of a replica-step, warm, minimum over rounds; set-up, compilation and reco
 """
 
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -308,10 +307,9 @@ def memory(replicas: int) -> float:
 
 def machine() -> dict[str, Any]:
     """Where the times were taken."""
-    packages = ["jax", "jaxlib", "numpy", "optax", "equinox"] + (["torch"] if find_spec("torch") else [])
+    packages = ["jax", "jaxlib", "numpy", "optax", "equinox", *(["torch"] if find_spec("torch") else [])]
     return {
         "devices": f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
-        "processor": platform.machine(),
         "layout": Layout.of(jax.local_devices()[0])._asdict(),
         "versions": {name: version(name) for name in packages},
     }

@@ -17,7 +17,7 @@ from .descent import record_steps
 from .grid import NUMERICS, Cell, Sweep, assemble, build_at, canonical, plain_values
 from .reduction import pad_width
 from .store import Batch, Store
-from .train import SMALLEST_FLOAT32_DECAY, Run, Trio, train_block
+from .train import SMALLEST_FLOAT32_DECAY, Run, Trio, check_float32, train_block
 
 if TYPE_CHECKING:
     import xarray
@@ -125,6 +125,8 @@ def _plan(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE) -> list[_Plan]:
                 descent = build_at(cell, "float64")[2]
                 product = float(descent.step_size) * float(descent.weight_decay)
             precision = "float64" if 0 < product < SMALLEST_FLOAT32_DECAY else "float32"
+        if precision == "float32" and product is not None:
+            check_float32(product)
         size = entries * int(precision[-2:]) // 8
         plans.append(_Plan(cell, precision, cell.hash(precision), (precision, shape, width), width, size))
     return plans

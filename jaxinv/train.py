@@ -1,7 +1,7 @@
 """Training: problem, network, descent, metrics -> Run, one replica or a block of replicas over devices."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -94,12 +94,11 @@ def train_block(
             ]
 
 
-def run_settings() -> ExitStack:
+@contextmanager
+def run_settings() -> Iterator[None]:
     """What every run is computed under: float64 allowed, matrix products at the highest precision."""
-    stack = ExitStack()
-    stack.enter_context(jax.enable_x64(True))
-    stack.enter_context(jax.default_matmul_precision("highest"))
-    return stack
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        yield
 
 
 class Block(NamedTuple):
@@ -183,17 +182,22 @@ def _prepare(trio: Trio, reduce: bool, width: int | None) -> Replica:
     """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
     problem, network, descent = trio
     dtype = jax.tree.leaves(network)[0].dtype
-    product = float(descent.step_size) * float(descent.weight_decay)
-    if dtype == jnp.float32 and 0 < product < SMALLEST_FLOAT32_DECAY:
-        raise ArgumentError(
-            f"precision must be float64 where step_size * weight_decay is below {SMALLEST_FLOAT32_DECAY:g}, got "
-            f"float32 at {product:.2g}; a float32 weight would not decay: build in float64, or raise the weight decay"
-        )
+    if dtype == jnp.float32:
+        check_float32(float(descent.step_size) * float(descent.weight_decay))
     _check_fit(problem, network, dtype)
     problem, network, descent = _cast(trio, np.float64)
     if width is not None:
         network = pad_width(network, width)
     return _cast(reduce_replica(problem, network, descent, reduce), dtype)
+
+
+def check_float32(product: float) -> None:
+    """ArgumentError where a float32 weight would not decay: `product` is step_size * weight_decay."""
+    if 0 < product < SMALLEST_FLOAT32_DECAY:
+        raise ArgumentError(
+            f"precision must be float64 where step_size * weight_decay is below {SMALLEST_FLOAT32_DECAY:g}, got "
+            f"float32 at {product:.2g}; a float32 weight would not decay: use float64, or raise the weight decay"
+        )
 
 
 def _check_fit(problem: Problem, network: Any, dtype: Any) -> None:

@@ -209,12 +209,13 @@ def test_bad_sweep(changes, words):
         ({"gamma": [0.1, -1]}, "gamma must be"),
         ({"measurement_dim": [6, 13]}, "measurement_dim must be at most signal_dim"),
         ({"gamma": [0.1], "weight_decay": [0.1]}, "exclude each other"),
+        ({"weight_decay": [1.0, 1e-6]}, "precision must be float64"),
     ],
 )
 def test_bad_values_are_found_before_anything_runs(axes, words, tmp_path):
     folder = tmp_path / "store"
     with pytest.raises(ValueError, match=words):
-        ji.run_sweep(small(axes={**axes, "seed": [0]}), folder)
+        ji.run_sweep(small(axes={**axes, "seed": [0]}, precision="float32"), folder)
     assert not folder.exists()
 
 
