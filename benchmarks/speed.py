@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import reduce
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,11 +87,11 @@ def trio(seed: int, precision: str, width: int = 400, depth: int = 5, samples: i
     return ji.build(cell)
 
 
-def ours(parts: list[Any], each: int | None = None) -> Timed:
+def ours(parts: list[Any]) -> Timed:
     """jaxinv's own engine on all local devices, block after block of replicas."""
     devices = jax.local_devices()
     begun = time.perf_counter()
-    each = each or (1 if devices[0].platform == "cpu" else -(-len(parts) // len(devices)))
+    each = 1 if devices[0].platform == "cpu" else -(-len(parts) // len(devices))
     size = len(devices) * each
     with run_settings():
         blocks = [load_block(parts[i : i + size], devices, each=each) for i in range(0, len(parts), size)]
@@ -126,7 +127,9 @@ def plain_jax(part: Any, compressed: bool) -> Timed:
     eta, decay = np.float64(descent.step_size), np.float64(descent.weight_decay)
 
     def loss(weights):
-        return 0.5 * jnp.sum((ji.LayerProduct(weights)(inputs) - targets) ** 2)
+        # not jaxinv's own layers, whose gradient is written for speed
+        outputs = reduce(lambda rows, weight: rows @ weight.T, weights, inputs)
+        return 0.5 * jnp.sum((outputs - targets) ** 2)
 
     @jax.jit
     def step(weights):

@@ -13,6 +13,11 @@ AnyArray: TypeAlias = jax.Array | np.ndarray
 """Set-up computes with numpy arrays, which compile nothing; the same functions take JAX arrays."""
 
 
+def namespace(array: AnyArray) -> Any:
+    """numpy for a numpy array, jax.numpy for a JAX array: one function serves set-up and traced code."""
+    return array.__array_namespace__()
+
+
 class ArgumentError(ValueError):
     """An argument that cannot be used; its message is one line, fit for a terminal."""
 

@@ -13,7 +13,17 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from . import operators
-from .checks import AnyArray, ArgumentError, check_count, check_known, check_matrix, check_number, fail, is_traced
+from .checks import (
+    AnyArray,
+    ArgumentError,
+    check_count,
+    check_known,
+    check_matrix,
+    check_number,
+    fail,
+    is_traced,
+    namespace,
+)
 from .draws import Tag, normal
 from .signals import Subspace, numerical_rank, rounding, subspace, subspace_of
 
@@ -180,7 +190,7 @@ def plain_frame(problem: Problem) -> Frame:
     return Frame(
         inputs=problem.measurements,
         targets=problem.signals,
-        residual=_namespace(problem.signals).zeros((), problem.signals.dtype),
+        residual=namespace(problem.signals).zeros((), problem.signals.dtype),
         oracle=problem.latent.basis @ _oracle_inverse(measured),
         off_basis=_off_basis(measured),
         covariance_root=problem.latent.covariance_root,
@@ -192,7 +202,7 @@ def plain_frame(problem: Problem) -> Frame:
 
 def compressed_frame(problem: Problem) -> Frame:
     """The same gradients from as many rows as the measurements have rank (theory.py, fact 4). Linear networks only."""
-    xp = _namespace(problem.signals)
+    xp = namespace(problem.signals)
     left, values, right = _measurement_svd(problem)
     targets = left.T @ problem.signals
     return eqx.tree_at(
@@ -204,7 +214,7 @@ def compressed_frame(problem: Problem) -> Frame:
 
 def rotated_frame(problem: Problem) -> Frame:
     """Compressed, and rotated so that the inputs fill the first `measurement_rank` columns (facts 1 and 5)."""
-    xp = _namespace(problem.signals)
+    xp = namespace(problem.signals)
     _, values, right = _measurement_svd(problem)
     rank, width = problem.measurement_rank, problem.measurement_dim
     rotation = _complete(right)
@@ -226,21 +236,21 @@ def rotated_frame(problem: Problem) -> Frame:
 
 def _measurement_svd(problem: Problem):
     """Left vectors (samples, r), values (r,), right vectors (measurement_dim, r) of Y, r its rank."""
-    left, values, right = _namespace(problem.signals).linalg.svd(problem.measurements, full_matrices=False)
+    left, values, right = namespace(problem.signals).linalg.svd(problem.measurements, full_matrices=False)
     rank = problem.measurement_rank
     return left[:, :rank], values[:rank], right[:rank].T
 
 
 def _complete(columns):
     """Orthonormal columns (m, r) completed to an orthogonal (m, m) matrix whose first r columns they are."""
-    xp = _namespace(columns)
+    xp = namespace(columns)
     full, _ = xp.linalg.qr(columns, mode="complete")
     return xp.concatenate([columns, full[:, columns.shape[1] :]], axis=1)
 
 
 def _oracle_inverse(measured):
     """(A R)^+, or NaN where A R (m, s) lacks full column rank."""
-    xp = _namespace(measured)
+    xp = namespace(measured)
     m, s = measured.shape
     inverse = xp.linalg.pinv(measured)
     if s > m:
@@ -251,17 +261,13 @@ def _oracle_inverse(measured):
 
 def _off_basis(measured):
     """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank."""
-    full, _ = _namespace(measured).linalg.qr(measured, mode="complete")
+    full, _ = namespace(measured).linalg.qr(measured, mode="complete")
     return _where_solvable(_oracle_inverse(measured), full[:, measured.shape[1] :])
 
 
 def _where_solvable(oracle, basis):
-    xp = _namespace(basis)
+    xp = namespace(basis)
     return xp.where(xp.isnan(oracle).any(), xp.nan, basis)
-
-
-def _namespace(array):
-    return array.__array_namespace__()
 
 
 def _is_product(measurements, signals, operator) -> bool:

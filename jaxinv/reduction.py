@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Float
 
-from .checks import AnyArray
+from .checks import AnyArray, namespace
 from .descent import Descent
 from .network import LayerProduct
 from .problem import Frame, Problem, compressed_frame, plain_frame, rotated_frame
@@ -47,7 +47,7 @@ def pad_width(network: LayerProduct, width: int) -> LayerProduct:
     def padded(layer, weight):
         rows = 0 if layer == network.depth - 1 else width - weight.shape[0]
         columns = 0 if layer == 0 else width - weight.shape[1]
-        return _namespace(weight).pad(weight, ((0, rows), (0, columns)))
+        return namespace(weight).pad(weight, ((0, rows), (0, columns)))
 
     return type(network)(tuple(padded(layer, weight) for layer, weight in enumerate(network.weights)))
 
@@ -71,11 +71,7 @@ def lift(replica: Replica, network: Any, factor: Any) -> Any:
 
 
 def _join(left, right):
-    return _namespace(left).concatenate([left, right], axis=1)
-
-
-def _namespace(array):
-    return array.__array_namespace__()
+    return namespace(left).concatenate([left, right], axis=1)
 
 
 def _with_first(network: LayerProduct, first: Any) -> LayerProduct:

@@ -78,9 +78,8 @@ def train_block(
     grid = record_steps(steps, records)
     with run_settings():
         block = load_block(trios, devices, reduce=reduce, each=each, width=width)
-        filled = [min(i, len(trios) - 1) for i in range(block.size)]
         factors = np.stack([_free_factors(t[2], r, grid) for t, r in zip(trios, block.replicas, strict=True)])
-        state, table, diverged = _run(block, grid, factors[filled], progress)
+        state, table, diverged = _run(block, grid, factors[block.filled], progress)
         networks = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), state.network) for i in range(len(trios))]
         with jax.default_device(host_device()):
             return [
@@ -102,17 +101,16 @@ def run_settings() -> Iterator[None]:
 
 
 class Block(NamedTuple):
-    """Replicas on their devices, before the first step: `batch` and `state` are their stacked, sharded arrays."""
+    """Replicas on their devices, before the first step: `batch` and `state` are their stacked, sharded arrays.
+
+    Row i of those is replica `filled[i]`: the last one is repeated until the block is full.
+    """
 
     replicas: list[Replica]
     mesh: Mesh
     batch: Replica
     state: State
-
-    @property
-    def size(self) -> int:
-        """Replicas in the stacked arrays, repetitions of the last included."""
-        return self.batch.frame.targets.shape[0]
+    filled: list[int]
 
 
 def load_block(
@@ -125,7 +123,7 @@ def load_block(
     filled = [min(i, len(trios) - 1) for i in range(len(devices) * each)]
     mesh = Mesh(np.array(devices), ("replica",))
     batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (replicas, states))
-    return Block(replicas, mesh, batch, state)
+    return Block(replicas, mesh, batch, state, filled)
 
 
 def _run(block: Block, grid, factors, progress):
