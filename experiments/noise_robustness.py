@@ -18,8 +18,8 @@ import numpy as np
 
 import jaxinv as ji
 from jaxinv import baselines, figures, theory
+from jaxinv.frame import plain_frame
 from jaxinv.metrics import error_halves, noisy_test_error
-from jaxinv.problem import plain_frame
 
 GAMMAS = [0.0, 0.01, 0.03, 0.1]
 NOISE = np.geomspace(1e-3, 1.0, 40)

@@ -9,6 +9,7 @@ from .experiment import Experiment as Experiment
 from .experiment import Verdict as Verdict
 from .grid import Cell as Cell
 from .grid import Sweep as Sweep
+from .metrics import Metric as Metric
 from .metrics import measure as measure
 from .metrics import noisy_test_error as noisy_test_error
 from .network import LayerProduct as LayerProduct

@@ -1,6 +1,6 @@
 """Gradient descent with weight decay: its parameters, one pure step, and many steps in one compiled loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -149,9 +149,17 @@ def advance(
     return state, record(state.network)
 
 
-def record_steps(steps: int, records: int) -> Integer[np.ndarray, " records"]:
-    """Steps at which to record: 0, then unique rounded geomspace(1, steps, records - 1); 0 and `steps` for two."""
+def record_steps(steps: int, records: int | Sequence[int]) -> Integer[np.ndarray, " records"]:
+    """Steps at which to record: 0, then unique rounded geomspace(1, steps, records - 1); 0 and `steps` for two.
+
+    Or those given, which must rise from 0 to `steps`.
+    """
     check_count("steps", steps)
+    if isinstance(records, Sequence | np.ndarray):
+        given = np.asarray(records, np.int64)
+        if given.ndim != 1 or len(given) < 2 or given[0] != 0 or given[-1] != steps or (np.diff(given) < 1).any():
+            raise fail("records", f"a number, or steps that rise from 0 to {steps}", repr(records), "mend the list")
+        return given
     if check_count("records", records) < 2:
         raise ArgumentError(f"records must be at least 2, the first and the last step, got {records}; pass 2 or more")
     spaced = np.geomspace(1, steps, records - 1) if records > 2 else np.array([steps])

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import metrics
 from .checks import ArgumentError, fail, nearest
 from .descent import gradient_descent, record_steps
+from .metrics import NAMES, Metric, check_metrics
 from .network import layer_product
 from .problem import subspace_problem
 from .train import Trio, host_device
@@ -26,7 +26,7 @@ NUMERICS = 1
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
-RESERVED = ("record", "step", "diverged", "precision_bits", *metrics.NAMES)
+RESERVED = ("record", "step", "diverged", "precision_bits", *NAMES)
 """Names in the results that an axis cannot have."""
 
 HANDED = ("key", "problem", "network")
@@ -40,14 +40,16 @@ class Sweep:
     An axis or fixed value goes to the one of the three builders (`problem`, `network`, `descent`) that has an
     argument of that name; `seed` k (0 where it is not given) hands `jax.random.key(k)` to the builders that take a
     key, so that cells which differ elsewhere share their draws. `precision` is "float32", "float64" or "auto":
-    float64 for the cells whose weight decay float32 cannot resolve. `reduce` False trains in plain coordinates.
+    float64 for the cells whose weight decay float32 cannot resolve. `records` is their number or the steps to record
+    after, `metrics` what (None: all). `reduce` False trains in plain coordinates.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
 
     axes: Mapping[str, Sequence[Any]]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 1000
-    records: int = 60
+    records: int | Sequence[int] = 60
+    metrics: Sequence[str | Metric] | None = None
     precision: str = "auto"
     problem: Callable[..., Any] = subspace_problem
     network: Callable[..., Any] = layer_product
@@ -58,8 +60,11 @@ class Sweep:
         if self.precision not in PRECISIONS:
             raise ArgumentError(f"unknown precision {self.precision!r}; {nearest(str(self.precision), PRECISIONS)}")
         record_steps(self.steps, self.records)
+        check_metrics(self.metrics)
+        own = [metric for metric in self.metrics or () if isinstance(metric, Metric)]
+        taken = {name for metric in own for name in (metric.name, *metric.dims)}
         for name, values in self.axes.items():
-            if name in RESERVED:
+            if name in taken.union(RESERVED):
                 raise ArgumentError(f"axis {name!r} is a name of the results; rename the builder's argument")
             if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
                 raise fail(f"axis {name!r}", "a non-empty sequence of values", repr(values), "pass a list")
@@ -141,6 +146,7 @@ class Cell:
             "builders": functions,
             "steps": sweep.steps,
             "records": sweep.records,
+            "metrics": sweep.metrics,
             "precision": precision,
             "reduce": sweep.reduce,
             "numerics": NUMERICS,

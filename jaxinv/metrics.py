@@ -1,16 +1,18 @@
-"""What is recorded during training: a dictionary of scalars, never weights."""
+"""What is recorded during training: small arrays by name, never weights."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .checks import AnyArray
+from .checks import AnyArray, check_known, fail
 from .descent import Descent
+from .frame import Frame, plain_frame
 from .network import LayerProduct
-from .problem import Frame, Problem, plain_frame
+from .problem import Problem
 
 NAMES = (
     "loss",
@@ -24,6 +26,19 @@ NAMES = (
     "test_error",
     "noise_sensitivity",
 )
+ANY_NETWORK = ("loss", "regression_error")
+"""Those that networks have which are not linear."""
+
+
+class Metric(NamedTuple):
+    """A quantity of your own to record: `function(frame, network)` gives an array whose axes are named `dims`.
+
+    `frame` holds the problem in the coordinates of the run, `network` acts on measurements in those (`Frame`).
+    """
+
+    name: str
+    function: Callable[[Frame, Any], Any]
+    dims: tuple[str, ...] = ()
 
 
 def measure(problem: Problem, network: LayerProduct, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
@@ -48,17 +63,24 @@ def measure(problem: Problem, network: LayerProduct, weight_decay: float = 0.0) 
         return evaluate(plain_frame(problem), network, weight_decay)
 
 
-def evaluate(frame: Frame, network: LayerProduct, weight_decay: Any) -> dict[str, Float[Array, ""]]:
-    """Every metric, as `measure` defines them, in any coordinates: `network` acts on measurements in `frame`'s."""
-    end_to_end = network.end_to_end()
-    off_subspace = end_to_end @ frame.off_basis
+def evaluate(frame: Frame, network: Any, weight_decay: Any) -> dict[str, Float[Array, ""]]:
+    """Every metric, as `measure` defines them, in any coordinates: `network` acts on measurements in `frame`'s.
+
+    Of a network that is not linear, those of ANY_NETWORK.
+    """
     misfit = jnp.sum((network(frame.inputs) - frame.targets) ** 2) + frame.residual**2
     penalty = sum(jnp.sum(weight**2) for weight in network.weights)
     signal_norm = jnp.sqrt(jnp.sum(frame.targets**2) + frame.residual**2)
-    bias, sensitivity = error_halves(frame, end_to_end)
-    return {
+    fit = {
         "loss": 0.5 * misfit + 0.5 * weight_decay * penalty,
         "regression_error": jnp.sqrt(misfit) / signal_norm,
+    }
+    if not network.is_linear:
+        return fit
+    end_to_end = network.end_to_end()
+    off_subspace = end_to_end @ frame.off_basis
+    bias, sensitivity = error_halves(frame, end_to_end)
+    return fit | {
         "off_subspace_error": _spectral_norm(off_subspace),
         "off_subspace_gain": jnp.linalg.norm(off_subspace) if off_subspace.size else jnp.full_like(bias, jnp.nan),
         "noise_gain": jnp.linalg.norm(end_to_end),
@@ -90,9 +112,40 @@ def noisy_test_error(test_error: Any, noise_sensitivity: Any, noise: Any) -> Any
     return (test_error**2 + (noise * noise_sensitivity) ** 2) ** 0.5
 
 
-def recorder(frame: Frame, descent: Descent) -> Any:
-    """The function of a network that `descent.advance` is handed."""
-    return lambda network: evaluate(frame, network, descent.weight_decay)
+Chosen = tuple[str | Metric, ...]
+
+
+def choose(wanted: Sequence[str | Metric] | None, network: Any) -> Chosen:
+    """What to record of `network`: all it has where `wanted` is None, else those, and the loss (it tells divergence).
+
+    Raises ArgumentError for a metric that the network does not have.
+    """
+    known = NAMES if network.is_linear else ANY_NETWORK
+    for metric in wanted or ():
+        if not isinstance(metric, Metric):
+            check_known("metric", metric, known)
+    return known if wanted is None else tuple(dict.fromkeys(("loss", *wanted)))
+
+
+def check_metrics(wanted: Sequence[str | Metric] | None) -> None:
+    """ArgumentError unless each is the name of a metric, or a Metric whose name is its own."""
+    names = [metric.name if isinstance(metric, Metric) else metric for metric in wanted or ()]
+    for metric, name in zip(wanted or (), names, strict=True):
+        if not isinstance(metric, Metric):
+            check_known("metric", name, NAMES)
+        elif name in NAMES or names.count(name) > 1:
+            raise fail("metrics", "of different names", f"{name!r} twice", "rename your metric")
+
+
+def recorder(frame: Frame, descent: Descent, chosen: Chosen) -> Any:
+    """The function of a network that `descent.advance` is handed. What is not `chosen` the compiler drops."""
+
+    def record(network):
+        known = evaluate(frame, network, descent.weight_decay)
+        own = {metric.name: metric.function(frame, network) for metric in chosen if isinstance(metric, Metric)}
+        return {name: known[name] for name in known if name in chosen} | own
+
+    return record
 
 
 def _spectral_norm(matrix):

@@ -27,6 +27,8 @@ from .checks import (
 from .draws import Tag, normal
 from .signals import Subspace, numerical_rank, rounding, subspace, subspace_of
 
+Pairs = tuple[Float[AnyArray, "held_out signal_dim"], Float[AnyArray, "held_out measurement_dim"]]
+
 
 class Problem(eqx.Module):
     """Signals to be recovered from fewer measurements, y = A x + e.
@@ -34,7 +36,8 @@ class Problem(eqx.Module):
     `operator` is (measurement_dim, signal_dim), `signals` (samples, signal_dim), `measurements`
     (samples, measurement_dim); measurements left out are `signals @ operator.T`. The subspace of the signals (`latent`)
     is the generator's where there is one, otherwise read off `signals`: all they span, or the leading `subspace_dim`
-    directions for signals that lie near a subspace. `measurement_rank`, the rank of the measurements, decides how far
+    directions for signals that lie near a subspace; or it is given as `latent`. `held_out`, (signals, measurements) as
+    rows, is for metrics that have no closed form. `measurement_rank`, the rank of the measurements, decides how far
     the data can be compressed without loss.
 
     Raises ArgumentError (a ValueError) for shapes that do not fit and for NaN or infinite entries. Warns where the
@@ -47,8 +50,11 @@ class Problem(eqx.Module):
     latent: Subspace
     measurement_rank: int = eqx.field(static=True)
     noiseless: bool = eqx.field(static=True)
+    held_out: Pairs | None
 
-    def __init__(self, operator, signals, measurements=None, *, subspace_dim=None, _latent=None, _rank=None):
+    def __init__(
+        self, operator, signals, measurements=None, *, subspace_dim=None, latent=None, held_out=None, _rank=None
+    ):
         self.operator = operators.given(operator)
         check_matrix("signals", signals, "(samples, signal_dim)")
         self.signals = jnp.asarray(signals, self.operator.dtype)
@@ -62,7 +68,8 @@ class Problem(eqx.Module):
         if len(self.measurements) != len(self.signals):
             raise fail("measurements", f"{len(self.signals)} rows, one a signal", f"{len(self.measurements)} rows",
                        "pass signals and measurements in the same order")  # fmt: skip
-        self.latent = subspace_of(signals, subspace_dim) if _latent is None else _latent
+        self.latent = subspace_of(signals, subspace_dim) if latent is None else latent
+        self.held_out = held_out
         # measurements without noise span range(A R): what the closed form of the off-subspace error rests on
         self.noiseless = measurements is None or _is_product(measurements, signals, operator)
         self.measurement_rank = _rank or _measured_rank(signals, operator, measurements, rounding(self.operator))
@@ -95,8 +102,11 @@ class Problem(eqx.Module):
 
     @property
     def signal_extremes(self) -> tuple[Any, Any]:
-        """The largest and the smallest non-zero singular value of X (they set step size and weight decay)."""
-        root = self.samples**0.5
+        """The largest and the smallest non-zero singular value of X (they set step size and weight decay).
+
+        Bounds on them where a generator made fewer samples than subspace_dim, unless its condition number is 1.
+        """
+        root = max(self.samples, self.subspace_dim) ** 0.5
         return self.latent.spectrum[0] * root, self.latent.spectrum[-1] * root
 
     @property
@@ -105,7 +115,7 @@ class Problem(eqx.Module):
 
         None does where A R lacks full column rank.
         """
-        return self.latent.basis @ _oracle_inverse(self.operator @ self.latent.basis)
+        return self.latent.basis @ oracle_inverse(self.operator @ self.latent.basis)
 
     def noise_variance(self, noise: float) -> Float[Array, ""]:
         """sigma_e^2, the variance of each entry of e at relative `noise` = sqrt(E||e||^2 / E||A x||^2)."""
@@ -136,8 +146,7 @@ def subspace_problem(
 
     `noise` is relative, sqrt(E||e||^2 / E||A x||^2), and falls on the training measurements alone. `operator` is a
     name of `operators.GENERATORS`. The defaults are the sizes of Fig. 1a of arXiv 2502.15522; samples and
-    condition number are ours. Raises ArgumentError unless subspace_dim <= measurement_dim <= signal_dim and
-    subspace_dim <= samples.
+    condition number are ours. Raises ArgumentError unless subspace_dim <= measurement_dim <= signal_dim.
     """
     d, m, s, n = (
         check_count("signal_dim", signal_dim),
@@ -147,109 +156,21 @@ def subspace_problem(
     )
     _check_at_most("measurement_dim", m, "signal_dim", d, "an inverse problem has no more measurements than unknowns")
     _check_at_most("subspace_dim", s, "measurement_dim", m, "fewer measurements cannot tell the signals apart")
-    _check_at_most("subspace_dim", s, "samples", n, "fewer samples do not span the subspace")
     check_number("condition_number", condition_number, 1.0)
     check_number("noise", noise)
     check_known("operator", operator, operators.GENERATORS)
     latent = subspace(key, d, s, condition_number)
     matrix = operators.GENERATORS[operator](key, m, d)
-    problem = Problem(matrix, latent.training(key, n), _latent=latent, _rank=s)
+    problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s))
     if noise == 0:
         return problem
     draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), (n, m))
     noisy = problem.measurements + draw * jnp.sqrt(problem.noise_variance(noise))
-    return Problem(matrix, problem.signals, noisy, _latent=latent, _rank=min(n, m))
+    return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m))
 
 
-class Frame(eqx.Module):
-    """A problem in the coordinates it is trained and measured in; every metric is a function of it and a network.
-
-    `inputs` and `targets` are the training pairs as rows; `residual` is the part of ||X||_F that compression removed
-    from the targets (no linear map of the measurements can reach it). Measurement space may be rotated by the
-    orthogonal matrix `rotation` Q: inputs are Y Q, maps W Q. Then the inputs vanish beyond their first `trained`
-    columns, and so do the gradients of those columns of W_1.
-    """
-
-    inputs: Float[AnyArray, "rows measurement_dim"]
-    targets: Float[AnyArray, "rows signal_dim"]
-    residual: Float[AnyArray, ""]
-    oracle: Float[AnyArray, "signal_dim measurement_dim"]
-    off_basis: Float[AnyArray, "measurement_dim off_dim"]
-    covariance_root: Float[AnyArray, "signal_dim subspace_dim"]
-    measured_root: Float[AnyArray, "measurement_dim subspace_dim"]
-    rotation: Float[AnyArray, "measurement_dim measurement_dim"] | None
-    trained: int = eqx.field(static=True)
-
-
-def plain_frame(problem: Problem) -> Frame:
-    """The problem as it is given: all samples, no rotation.
-
-    This and the other frames compute with numpy for a problem of numpy arrays, with JAX for one of JAX arrays.
-    """
-    measured = problem.operator @ problem.latent.basis
-    return Frame(
-        inputs=problem.measurements,
-        targets=problem.signals,
-        residual=namespace(problem.signals).zeros((), problem.signals.dtype),
-        oracle=problem.latent.basis @ _oracle_inverse(measured),
-        off_basis=_off_basis(measured),
-        covariance_root=problem.latent.covariance_root,
-        measured_root=problem.operator @ problem.latent.covariance_root,
-        rotation=None,
-        trained=problem.measurement_dim,
-    )
-
-
-def compressed_frame(problem: Problem) -> Frame:
-    """The same gradients from as many rows as the measurements have rank (theory.py, fact 4). Linear networks only."""
-    xp = namespace(problem.signals)
-    left, values, right = _measurement_svd(problem)
-    targets = left.T @ problem.signals
-    return eqx.tree_at(
-        lambda f: (f.inputs, f.targets, f.residual),
-        plain_frame(problem),
-        (values[:, None] * right.T, targets, xp.asarray(xp.linalg.norm(problem.signals - left @ targets))),
-    )
-
-
-def rotated_frame(problem: Problem) -> Frame:
-    """Compressed, and rotated so that the inputs fill the first `measurement_rank` columns (facts 1 and 5)."""
-    xp = namespace(problem.signals)
-    _, values, right = _measurement_svd(problem)
-    rank, width = problem.measurement_rank, problem.measurement_dim
-    rotation = _complete(right)
-    frame = compressed_frame(problem)
-    exact = problem.noiseless and rank == problem.subspace_dim
-    return Frame(
-        inputs=xp.pad(xp.diag(values), ((0, 0), (0, width - rank))),
-        targets=frame.targets,
-        residual=frame.residual,
-        oracle=frame.oracle @ rotation,
-        # without noise range(A R) is the span of the first columns: written down, so that no rounding floor is left
-        off_basis=_where_solvable(frame.oracle, xp.eye(width)[:, rank:]) if exact else rotation.T @ frame.off_basis,
-        covariance_root=frame.covariance_root,
-        measured_root=rotation.T @ frame.measured_root,
-        rotation=rotation,
-        trained=rank,
-    )
-
-
-def _measurement_svd(problem: Problem):
-    """Left vectors (samples, r), values (r,), right vectors (measurement_dim, r) of Y, r its rank."""
-    left, values, right = namespace(problem.signals).linalg.svd(problem.measurements, full_matrices=False)
-    rank = problem.measurement_rank
-    return left[:, :rank], values[:rank], right[:rank].T
-
-
-def _complete(columns):
-    """Orthonormal columns (m, r) completed to an orthogonal (m, m) matrix whose first r columns they are."""
-    xp = namespace(columns)
-    full, _ = xp.linalg.qr(columns, mode="complete")
-    return xp.concatenate([columns, full[:, columns.shape[1] :]], axis=1)
-
-
-def _oracle_inverse(measured):
-    """(A R)^+, or NaN where A R (m, s) lacks full column rank."""
+def oracle_inverse(measured):
+    """(A R)^+ for `measured` = A R, or NaN where A R (m, s) lacks full column rank."""
     xp = namespace(measured)
     m, s = measured.shape
     inverse = xp.linalg.pinv(measured)
@@ -257,17 +178,6 @@ def _oracle_inverse(measured):
         return xp.full_like(inverse, xp.nan)
     values = xp.linalg.svd(measured, compute_uv=False)
     return xp.where(values[-1] > values[0] * m * xp.finfo(measured.dtype).eps, inverse, xp.nan)
-
-
-def _off_basis(measured):
-    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank."""
-    full, _ = namespace(measured).linalg.qr(measured, mode="complete")
-    return _where_solvable(_oracle_inverse(measured), full[:, measured.shape[1] :])
-
-
-def _where_solvable(oracle, basis):
-    xp = namespace(basis)
-    return xp.where(xp.isnan(oracle).any(), xp.nan, basis)
 
 
 def _is_product(measurements, signals, operator) -> bool:

@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from .checks import AnyArray, namespace
 from .descent import Descent
+from .frame import Frame, compressed_frame, plain_frame, rotated_frame
 from .network import LayerProduct
-from .problem import Frame, Problem, compressed_frame, plain_frame, rotated_frame
+from .problem import Problem
 
 
 class Replica(eqx.Module):

@@ -36,11 +36,14 @@ class Subspace(eqx.Module):
     def training(self, key: Key[Array, ""], samples: int) -> Float[Array, "samples signal_dim"]:
         """Training signals X = sqrt(n) Z diag(spectrum) R^T as rows, Z (n, subspace_dim) with orthonormal columns.
 
-        Their singular values are exactly sqrt(n) times the spectrum. Needs samples >= subspace_dim.
+        Their singular values are exactly sqrt(n) times the spectrum. Fewer samples than subspace_dim cannot span the
+        subspace: then the rows of Z are orthogonal, of length sqrt(subspace_dim/n).
         """
         subspace_dim = self.spectrum.shape[0]
-        coefficients = orthonormal(jax.random.fold_in(key, Tag.COEFFICIENTS), samples, subspace_dim)
-        return self._rows(coefficients * samples**0.5)
+        key = jax.random.fold_in(key, Tag.COEFFICIENTS)
+        if samples < subspace_dim:
+            return self._rows(orthonormal(key, subspace_dim, samples).T * subspace_dim**0.5)
+        return self._rows(orthonormal(key, samples, subspace_dim) * samples**0.5)
 
     def _rows(self, coefficients: Float[Array, "samples subspace_dim"]) -> Float[Array, "samples signal_dim"]:
         return coefficients @ self.covariance_root.T

@@ -49,8 +49,10 @@ class Store:
                 file.create_variable(key, ("cell",), data=np.array(texts, dtype=object), dtype=_text())
             for key, array in batch.values.items():
                 data = array.astype(np.int8) if array.dtype == bool else array
+                own = {f"{key}_{axis}": array.shape[axis] for axis in range(2, array.ndim)}
+                file.dimensions.update(own)
                 # the checksum turns a damaged file into an error on reading
-                file.create_variable(key, ("cell", "record")[: array.ndim], data=data, fletcher32=True)
+                file.create_variable(key, (*("cell", "record")[: array.ndim], *own), data=data, fletcher32=True)
         _sync(aside)
         aside.replace(path)
         _sync(self.folder)

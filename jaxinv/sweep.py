@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import metrics
 from .checks import UnknownNumbers, is_traced
 from .descent import record_steps
 from .grid import NUMERICS, Cell, Sweep, assemble, build_at, canonical, plain_values
+from .metrics import Metric, choose
 from .reduction import pad_width
 from .store import Batch, Store
 from .train import SMALLEST_FLOAT32_DECAY, Run, Trio, check_float32, train_block
@@ -147,6 +147,7 @@ def _trace(cell: Cell, layout: Layout) -> _Trace:
 
     def trace(key):
         problem, network, descent = assemble(cell, key)
+        choose(cell.sweep.metrics, network)
         product = descent.step_size * descent.weight_decay
         products.append(None if is_traced(product) else float(product))
         pad = layout.buckets and descent.rotates and network.is_linear and network.depth > 1
@@ -191,15 +192,15 @@ def _run_block(block: Sequence[_Plan], devices, each: int, progress) -> Batch:
     runs: dict[int, Run] = {}
     for members in _alike(trios):
         made = train_block(
-            [trios[i] for i in members], devices, steps=sweep.steps, records=sweep.records, reduce=sweep.reduce,
-            each=each, width=block[0].width, progress=progress,
+            [trios[i] for i in members], devices, steps=sweep.steps, records=sweep.records, metrics=sweep.metrics,
+            reduce=sweep.reduce, each=each, width=block[0].width, progress=progress,
         )  # fmt: skip
         runs |= dict(zip(members, made, strict=True))
     return Batch(
         hashes=[plan.hash for plan in block],
         arguments=[canonical({**plan.cell.arguments, "seed": plan.cell.seed}) for plan in block],
         step=runs[0].step,
-        values={name: np.stack([runs[i].metrics[name] for i in range(len(block))]) for name in metrics.NAMES}
+        values={name: np.stack([runs[i].metrics[name] for i in range(len(block))]) for name in runs[0].metrics}
         | {name: np.array(values) for name, values in _scalars(block, trios, runs).items()},
     )
 
@@ -235,10 +236,11 @@ def _label(sweep: Sweep, plans: Sequence[_Plan], found: Mapping[str, Mapping[str
     shape = tuple(len(values) for values in sweep.axes.values())
     dims = tuple(sweep.axes)
     rows = [found[plan.hash] for plan in plans]
+    own = {metric.name: metric.dims for metric in sweep.metrics or () if isinstance(metric, Metric)}
     variables = {}
     for name in (name for name in rows[0] if name not in sweep.axes):
         stacked = np.stack([row[name] for row in rows])
-        extra = ("record",) if stacked.ndim > 1 else ()
+        extra = ("record", *own.get(name, ())) if stacked.ndim > 1 else ()
         variables[name] = ((*dims, *extra), stacked.reshape(shape + stacked.shape[1:]))
     coords: dict[str, Any] = {name: list(plain_values(values)) for name, values in sweep.axes.items()}
     coords["step"] = ("record", record_steps(sweep.steps, sweep.records))

@@ -11,9 +11,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool, Float, Integer
 
-from . import metrics
 from .checks import ArgumentError, fail
 from .descent import Descent, State, advance, record_steps, start
+from .metrics import Chosen, Metric, choose, recorder
 from .problem import Problem
 from .reduction import Replica, cut_width, lift, pad_width, reduce_replica, whole
 
@@ -31,7 +31,7 @@ class Run(NamedTuple):
     """
 
     step: Integer[np.ndarray, " records"]
-    metrics: dict[str, Float[np.ndarray, " records"]]
+    metrics: dict[str, Float[np.ndarray, "records ..."]]
     network: Any
     diverged: bool
 
@@ -42,19 +42,22 @@ def train(
     descent: Descent,
     *,
     steps: int,
-    records: int = 60,
+    records: int | Sequence[int] = 60,
+    metrics: Sequence[str | Metric] | None = None,
     reduce: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
-    """Train `network` for `steps` and record every metric `records` times, log-spaced in steps.
+    """Train `network` for `steps` and record every metric `records` times, log-spaced, or after the steps given.
 
-    Runs in the float type of the network's weights. `reduce` allows the exact changes of coordinates that make a step
-    cheap (theory.py, facts 1, 4, 5); the iterates are the same without. `progress` is called with the steps done.
+    `metrics`, names or Metrics of your own, records those alone (and the loss): where a step is cheap, all of them
+    cost as much as a hundred steps. Runs in the float type of the network's weights. `reduce` allows the exact changes
+    of coordinates that make a step cheap (theory.py, facts 1, 4, 5); the iterates are the same without. `progress` is
+    called with the steps done.
     Raises ArgumentError where float32 cannot resolve the weight decay.
     """
     return train_block(
-        [(problem, network, descent)], jax.local_devices()[:1], steps=steps, records=records, reduce=reduce,
-        progress=progress,
+        [(problem, network, descent)], jax.local_devices()[:1], steps=steps, records=records, metrics=metrics,
+        reduce=reduce, progress=progress,
     )[0]  # fmt: skip
 
 
@@ -63,7 +66,8 @@ def train_block(
     devices: Sequence[Any],
     *,
     steps: int,
-    records: int = 60,
+    records: int | Sequence[int] = 60,
+    metrics: Sequence[str | Metric] | None = None,
     reduce: bool = True,
     each: int = 1,
     width: int | None = None,
@@ -76,16 +80,17 @@ def train_block(
     last bit on a CPU with `each` = 1, to rounding otherwise.
     """
     grid = record_steps(steps, records)
+    chosen = choose(metrics, trios[0][1])
     with run_settings():
         block = load_block(trios, devices, reduce=reduce, each=each, width=width)
         factors = np.stack([_free_factors(t[2], r, grid) for t, r in zip(trios, block.replicas, strict=True)])
-        state, table, diverged = _run(block, grid, factors[block.filled], progress)
+        state, table, diverged = _run(block, grid, factors[block.filled], chosen, progress)
         networks = [jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), state.network) for i in range(len(trios))]
         with jax.default_device(host_device()):
             return [
                 Run(
                     step=grid,
-                    metrics={name: np.where(diverged[:, i], np.nan, table[name][:, i]) for name in table},
+                    metrics={name: _until(diverged[:, i], rows[:, i]) for name, rows in table.items()},
                     network=_lifted(block.replicas[i], networks[i], factors[i, -1], like=trios[i][1]),
                     diverged=bool(diverged[-1, i]),
                 )
@@ -126,14 +131,14 @@ def load_block(
     return Block(replicas, mesh, batch, state, filled)
 
 
-def _run(block: Block, grid, factors, progress):
+def _run(block: Block, grid, factors, chosen: Chosen, progress):
     """Chunk after chunk until the grid is done or every replica has diverged: state, (records, block) arrays."""
     state = block.state
     rows: list[dict[str, np.ndarray]] = []
     diverged: list[Bool[np.ndarray, " block"]] = []
     for record, chunk in enumerate(np.diff(grid, prepend=0)):
         factor = factors[:, record].astype(block.batch.frame.targets.dtype)
-        state, row = advance_block(block.mesh, block.batch, state, jnp.asarray(chunk), factor)
+        state, row = advance_block(block.mesh, block.batch, state, jnp.asarray(chunk), factor, chosen)
         rows.append({name: np.asarray(value, np.float64) for name, value in row.items()})
         failed = ~np.isfinite(rows[-1]["loss"])
         diverged.append(failed | diverged[-1] if diverged else failed)
@@ -147,21 +152,26 @@ def _run(block: Block, grid, factors, progress):
     return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.stack(diverged)
 
 
-@partial(jax.jit, static_argnames=("mesh", "measured"), donate_argnames="state")
+def _until(diverged: Bool[np.ndarray, " records"], rows: np.ndarray) -> np.ndarray:
+    """`rows`, one a record, NaN where the run had diverged."""
+    return np.where(diverged.reshape(-1, *[1] * (rows.ndim - 1)), np.nan, rows)
+
+
+@partial(jax.jit, static_argnames=("mesh", "chosen"), donate_argnames="state")
 def advance_block(
-    mesh: Mesh, batch: Replica, state: State, steps: Any, factor: Any, measured: bool = True
+    mesh: Mesh, batch: Replica, state: State, steps: Any, factor: Any, chosen: Chosen
 ) -> tuple[State, dict[str, Any]]:
-    """`steps` steps of every replica, then its record (empty unless `measured`).
+    """`steps` steps of every replica, then its record of what is `chosen`.
 
     `factor` is what the free columns of W_1 have shrunk by when it is taken.
     """
 
     def one(replica: Replica, state: State, factor):
         frame = replica.frame
-        evaluate = metrics.recorder(frame, replica.descent)
+        evaluate = recorder(frame, replica.descent, chosen)
 
         def record(network):
-            return evaluate(whole(replica, network, factor)) if measured else {}
+            return evaluate(whole(replica, network, factor)) if chosen else {}
 
         return advance(replica.descent, frame.inputs[:, : frame.trained], frame.targets, state, steps, record)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import jaxinv as ji
 from jaxinv import baselines, operators
 from jaxinv.draws import normal
-from jaxinv.problem import compressed_frame, plain_frame, rotated_frame
+from jaxinv.frame import compressed_frame, plain_frame, rotated_frame
 
 from .helpers import SMALL
 
@@ -179,7 +179,6 @@ def test_baselines_against_their_definitions():
     [
         ({"measurement_dim": 14}, "measurement_dim must be at most signal_dim = 13, got 14"),
         ({"subspace_dim": 8}, "subspace_dim must be at most measurement_dim = 7, got 8"),
-        ({"samples": 2}, "subspace_dim must be at most samples = 2, got 3"),
         ({"samples": 0}, "samples must be a positive whole number, got 0"),
         ({"noise": -0.1}, "noise must be a finite number of at least 0, got -0.1"),
         ({"noise": float("nan")}, "noise must be a finite number"),
@@ -208,3 +207,29 @@ def test_bad_arrays(name, value, words):
     arrays = {"operator": np.eye(2, 6), "signals": np.ones((4, 6)), "measurements": np.ones((4, 2))}
     with pytest.raises(ValueError, match=words):
         ji.Problem(**{**arrays, name: value})
+
+
+def test_fewer_samples_than_dimensions_of_the_subspace():
+    problem = ji.subspace_problem(KEY, **{**SMALL, "samples": 2, "condition_number": 1.0})
+    assert problem.measurement_rank == 2
+    values = np.linalg.svd(problem.signals, compute_uv=False)
+    np.testing.assert_allclose(values[:2], problem.signal_extremes, rtol=1e-12)
+    network = ji.layer_product(KEY, problem, width=8, depth=2)
+    runs = [
+        ji.train(problem, network, ji.gradient_descent(problem, network, gamma=0.1), steps=200, reduce=reduce)
+        for reduce in (True, False)
+    ]
+    for name, curve in runs[1].metrics.items():
+        np.testing.assert_allclose(runs[0].metrics[name], curve, atol=1e-10 * np.abs(curve).max(), err_msg=name)
+
+
+def test_held_out_pairs_follow_the_rotation():
+    held = np.ones((3, SMALL["signal_dim"])), np.arange(3.0 * SMALL["measurement_dim"]).reshape(3, -1)
+    made = ji.subspace_problem(KEY, **SMALL)
+    problem = ji.Problem(made.operator, made.signals, held_out=held)
+    assert plain_frame(problem).held_out is problem.held_out
+    network = ji.layer_product(KEY, problem, width=8, depth=2)
+    descent = ji.gradient_descent(problem, network)
+    error = ji.Metric("held_out_error", lambda frame, net: jnp.sum((net(frame.held_out[1]) - frame.held_out[0]) ** 2))
+    run = ji.train(problem, network, descent, steps=50, metrics=[error])
+    np.testing.assert_allclose(run.metrics["held_out_error"][-1], np.sum((run.network(held[1]) - held[0]) ** 2))

@@ -1,6 +1,9 @@
 """Sweeps: labels, independence of batching, resuming, hashes, bad input."""
 
+import re
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -226,3 +229,45 @@ def two(key, *, width):
 def test_an_ambiguous_argument_is_named():
     with pytest.raises(ValueError, match="'width' is ambiguous: problem and network"):
         ji.Sweep(axes={"width": [4]}, problem=two)
+
+
+def test_metrics_of_your_own_have_named_axes_and_survive_the_store(tmp_path):
+    sweep = ji.Sweep(
+        axes={"width": [8, 9], "seed": range(2)},
+        fixed={**{name: value for name, value in SIZES.items() if name != "width"}, "depth": 2},
+        steps=20,
+        records=[0, 5, 20],
+        metrics=["regression_error", ji.Metric("layer_norms", layer_norms, ("layer", "kind"))],
+        precision="float64",
+    )
+    results = ji.run_sweep(sweep, tmp_path)
+    assert set(results.data_vars) == {
+        "loss", "regression_error", "layer_norms", "diverged", "step_size", "weight_decay", "precision_bits"
+    }  # fmt: skip
+    assert results.layer_norms.dims == ("width", "seed", "record", "layer", "kind")
+    assert results.step.values.tolist() == [0, 5, 20]
+    run = ji.train(*ji.build(sweep.cells()[1]), steps=20, records=[0, 5, 20])
+    last = results.isel(width=0, seed=1, record=-1)
+    assert float(last.regression_error) == run.metrics["regression_error"][-1]
+    norms = [[np.linalg.norm(w), np.abs(w).sum()] for w in np.asarray(run.network.weights, object)]
+    np.testing.assert_allclose(last.layer_norms[:, 0], [norm[0] for norm in norms], rtol=1e-12)
+    assert ji.run_sweep(sweep, tmp_path).identical(results)
+
+
+def layer_norms(frame, network):
+    return jnp.stack([jnp.stack([jnp.linalg.norm(w), jnp.sum(jnp.abs(w))]) for w in network.weights])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"metrics": ["regresion_error"]}, "unknown metric 'regresion_error'; did you mean 'regression_error'"),
+        ({"metrics": [ji.Metric("loss", layer_norms)]}, "metrics must be of different names, got 'loss' twice"),
+        ({"metrics": [ji.Metric("norms", layer_norms, ("seed",))]}, "axis 'seed' is a name of the results"),
+        ({"records": [0, 5, 4, 10]}, "records must be a number, or steps that rise from 0 to 10"),
+        ({"records": [0, 5]}, "records must be a number, or steps that rise from 0 to 10"),
+    ],
+)
+def test_bad_records(change, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        ji.Sweep(axes={"seed": range(2)}, steps=10, **change)
