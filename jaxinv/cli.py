@@ -1,7 +1,9 @@
 """The command line: parse, call, show progress. Global settings (devices, caches) are made here and nowhere else."""
 
 import ast
+import inspect
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -13,8 +15,10 @@ from typing import Annotated, Any
 import tyro
 
 from .checks import ArgumentError, check_count, check_known
+from .interrupt import note
 
 EXPERIMENTS = Path("experiments")
+OUT = Path("results")
 DESCRIPTION = "Batched experiments on deep linear networks that solve inverse problems."
 
 
@@ -35,7 +39,7 @@ class List:
 
 @dataclass(frozen=True)
 class Run:
-    """Run experiments, or resume them: what is finished under --out is not run again. Draws the figures and judges.
+    """Run experiments, or resume them: what is finished under --out is not run again. Ends with the report.
 
     A claim that fails is a result: the exit code is 0.
     """
@@ -48,41 +52,82 @@ class Run:
     """Number of seeds in place of the preset's: 0 to SEEDS - 1."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = field(default_factory=tuple)
     """Other arguments in place of the preset's, such as width=100, or gamma=0,0.1 where gamma is an axis."""
-    out: Path = Path("results")
-    """Folder for results and figures."""
+    out: Path = OUT
+    """Folder for results, figures and the report."""
     experiments: Path = EXPERIMENTS
     """Folder of experiments."""
 
     def __call__(self) -> None:
-        """Run, draw, judge; one experiment after the other."""
+        """Run, draw, judge; one experiment after the other, then the report."""
         from .experiment import find
+        from .runner import Job
 
-        chosen = find(self.names, self.experiments)
-        sweeps = [_adjusted(experiment.grid(self.preset), self.seeds, self.set) for experiment in chosen]
-        for experiment, sweep in zip(chosen, sweeps, strict=True):
-            _run_one(experiment, self.preset, sweep, self.out)
+        jobs = []
+        for experiment in find(self.names, self.experiments):
+            sweep = _adjusted(experiment.grid(self.preset), self.seeds, self.set)
+            job = Job(experiment, self.preset, sweep, self.out, self._command(experiment))
+            _ = job.grid  # arguments that cannot be are refused before anything is run
+            jobs.append(job)
+        for job in jobs:
+            _run_one(job)
+        _report(self.out)
+
+    def _command(self, experiment: Any) -> str:
+        """The command that makes one experiment, as one would type it."""
+        given = experiment.file is not None and any(Path(name) == experiment.file for name in self.names)
+        words = ["jaxinv", "run", str(experiment.file) if given else experiment.name, "--preset", self.preset]
+        words += [] if self.seeds is None else ["--seeds", str(self.seeds)]
+        words += ["--set", *self.set] if self.set else []
+        words += ["--out", str(self.out)] if self.out != OUT else []
+        return shlex.join(words + (["--experiments", str(self.experiments)] if self.experiments != EXPERIMENTS else []))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the report again from what is stored: one page with each claim, its figure and whether it held."""
+
+    out: Path = OUT
+    """Folder of results."""
+
+    def __call__(self) -> None:
+        """Write it and print where."""
+        _report(self.out)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Run a benchmark: speed (a step against the loops people write)."""
+    """Run a benchmark: convergence (rate against width and depth), speed (a step against the loops people write)."""
 
     name: Annotated[str, tyro.conf.Positional]
     """The benchmark, a file of --benchmarks."""
     preset: str = "quick"
     """Size: quick or paper."""
-    out: Path = Path("results")
+    set: Annotated[tuple[str, ...], tyro.conf.arg(name="set")] = field(default_factory=tuple)
+    """Convergence: other values in place of the preset's, such as width=50,100 seeds=8 measurement_dim=30."""
+    compare: Path | None = None
+    """Convergence: the results.nc of an earlier run; says what changed since beyond seed noise."""
+    out: Path = OUT
     """Folder for what it writes."""
     benchmarks: Path = Path("benchmarks")
     """Folder of benchmarks."""
 
     def __call__(self) -> None:
-        """Call main(preset, out) of the benchmark's module."""
+        """Call main(preset, out, ...) of the benchmark's module, with those options that are given."""
         from .experiment import load_module
 
         known = {path.stem: path for path in sorted(self.benchmarks.glob("*.py"))}
         check_known("benchmark", self.name, known)
-        load_module(known[self.name]).main(self.preset, self.out)
+        benchmark = load_module(known[self.name]).main
+        options: dict[str, Any] = {}
+        if self.set:
+            options["settings"] = dict(_parse(text) for text in self.set)
+        if self.compare is not None:
+            options["compare"] = self.compare
+        for name in options:
+            if name not in inspect.signature(benchmark).parameters:
+                flag = {"settings": "--set"}.get(name, f"--{name}")
+                raise ArgumentError(f"{flag} must be left out: benchmark {self.name} does not take it")
+        benchmark(self.preset, self.out, **options)
 
 
 @dataclass(frozen=True)
@@ -106,6 +151,7 @@ class Info:
 Command = Annotated[
     Annotated[List, tyro.conf.subcommand("list")]
     | Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Info, tyro.conf.subcommand("info")],
     tyro.conf.OmitSubcommandPrefixes,
@@ -113,7 +159,7 @@ Command = Annotated[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 2 for bad input, 130 for an interrupt."""
+    """Run the command line; returns the exit code: 0, or 2 for bad input."""
     command: Any = tyro.cli(Command, prog="jaxinv", args=arguments, description=DESCRIPTION)  # type: ignore[arg-type]
     try:
         _configure()
@@ -121,9 +167,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ArgumentError as error:
         print(f"jaxinv: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\njaxinv: interrupted; finished cells are kept, the same command goes on from there", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -178,83 +221,33 @@ def _value(text: str) -> Any:
         return text
 
 
-def _run_one(experiment: Any, preset: str, sweep: Any, out: Path) -> None:
-    """Run or resume the sweep, then draw and judge it; grids other than the preset's have a folder of their own."""
-    from . import figures, store
-    from .sweep import run_sweep
+def _run_one(job: Any) -> None:
+    """Run or resume one experiment; its verdicts where they are new, and one line."""
+    from .progress import Progress
+    from .runner import run
 
     begun = time.perf_counter()
-    cells = out / experiment.name / preset / "cells"
-    folder = out / experiment.name / (preset if sweep == experiment.grid(preset) else f"{preset}-adjusted")
-    with _Progress(experiment.name) as progress, warnings.catch_warnings():
+    with Progress(job.experiment.name, job.cells) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: progress.say(f"jaxinv: {message}")
-        results = run_sweep(sweep, cells, progress=progress)
-    store.check_writable(folder)
-    store.save_dataset(folder / "results.nc", results)
-    failed = int(results.diverged.sum())
-    if failed:
-        print(f"  {failed} of {results.diverged.size} runs diverged; their metrics are NaN from there on")
-    try:
-        paths = figures.save(experiment.draw(results), folder / experiment.name)
-        verdicts = experiment.judge(results)
-    except (KeyError, ValueError) as error:
-        if sweep == experiment.grid(preset):
-            raise
-        raise ArgumentError(
-            f"--set must leave {experiment.name} what its figure compares, got a grid without ({error}); "
-            f"the results are kept in {folder / 'results.nc'}"
-        ) from None
-    for verdict in verdicts:
-        print(f"  {verdict.line()}")
-    print(f"  {paths[0]}  ({time.perf_counter() - begun:.0f} s)", flush=True)
+        summary, fresh = run(job, progress)
+    if summary.diverged:
+        print(f"  {summary.diverged} of {summary.cells} runs diverged; their metrics are NaN from there on")
+    for verdict in summary.verdicts:
+        if fresh or not verdict.holds:
+            print(f"  {verdict.line()}")
+    took = f"{time.perf_counter() - begun:.0f} s" if fresh else "unchanged"
+    figure = job.folder / f"{summary.name}.png"
+    print(f"{summary.name}: {summary.held} of {len(summary.verdicts)} claims held  {figure}  ({took})", flush=True)
 
 
-class _Progress:
-    """A bar on a terminal, plain lines elsewhere: what is running, cells done, time left."""
+def _report(out: Path) -> None:
+    """Write the report and say where."""
+    from .report import write_report
 
-    def __init__(self, name: str):
-        self.name = name
-        self.printed = -1
-        self.begun = time.perf_counter()
-        self.first: int | None = None
-        self.bar: Any = None
-        self.task: Any = None
-
-    def __enter__(self) -> "_Progress":
-        from rich import progress
-
-        if sys.stdout.isatty():
-            self.bar = progress.Progress(
-                progress.TextColumn(f"{self.name}: {{task.description}}"), progress.BarColumn(),
-                progress.MofNCompleteColumn(), progress.TextColumn("cells"), progress.TimeElapsedColumn(),
-                progress.TextColumn("left"), progress.TimeRemainingColumn(),
-            )  # fmt: skip
-            self.bar.start()
-            self.task = self.bar.add_task("set-up", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Show that `done` of `total` cells are finished and `what` is going on."""
-        self.first = done if self.first is None else self.first
-        if self.bar is not None:
-            self.bar.update(self.task, completed=done, total=total, description=what)
-        elif done != self.printed:
-            self.printed = done
-            self.say(f"{self.name}: {done} of {total} cells{self._left(done, total)}")
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        (self.bar.console.print if self.bar is not None else lambda text: print(text, flush=True))(line)
-
-    def _left(self, done: int, total: int) -> str:
-        here = done - (self.first or 0)
-        if here == 0 or done == total:
-            return ""
-        return f", about {(time.perf_counter() - self.begun) / here * (total - done):.0f} s left"
+    note("all results are kept", out / "report")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"jaxinv: {message}", file=sys.stderr)
+        print(f"report: {write_report(out)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What an experiment is, and where experiments are found."""
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ class Experiment:
     """A claim, the grids that test it, the figure that shows it and the judge that decides it.
 
     `draw(results)` returns a matplotlib figure; `judge(results)` returns verdicts. `source` says what of the setting
-    is the paper's and what is ours.
+    is the paper's and what is ours. `paper` has the argument values that the paper states: a parameter equal to it is
+    marked [paper] in captions, every other [ours]. `file` and `about`, its docstring, are filled in by `find`.
     """
 
     name: str
@@ -45,6 +47,9 @@ class Experiment:
     grids: Mapping[str, Sweep]
     draw: Callable[["xarray.Dataset"], Any]
     judge: Callable[["xarray.Dataset"], Sequence[Verdict]]
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+    about: str = ""
 
     def grid(self, preset: str) -> Sweep:
         """The sweep of a preset; ArgumentError with the nearest name where there is none."""
@@ -93,7 +98,8 @@ def load_module(path: Path) -> Any:
 
 
 def _load(path: Path) -> Experiment:
-    experiment = getattr(load_module(path), "EXPERIMENT", None)
+    module = load_module(path)
+    experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
         raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {experiment!r}")
-    return experiment
+    return replace(experiment, file=path, about=inspect.cleandoc(module.__doc__ or ""))

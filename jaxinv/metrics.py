@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from .checks import AnyArray, check_known, fail
 from .descent import Descent
 from .frame import Frame, plain_frame
-from .network import LayerProduct
+from .network import Layers
 from .problem import Problem
 
 NAMES = (
@@ -41,7 +41,7 @@ class Metric(NamedTuple):
     dims: tuple[str, ...] = ()
 
 
-def measure(problem: Problem, network: LayerProduct, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
+def measure(problem: Problem, network: Layers, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
     """Every metric of `network` on `problem`; `weight_decay` enters the loss alone.
 
     With W = W_{L:1} and P_perp the projector onto range(A R)^perp:

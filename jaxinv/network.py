@@ -1,4 +1,4 @@
-"""The layer product W_L ... W_1 and where its weights start."""
+"""The layer product W_L ... W_1, the same layers with ReLUs between them, and where their weights start."""
 
 from functools import reduce
 from itertools import pairwise
@@ -17,10 +17,25 @@ FEW_ROWS = 16
 """Up to so many rows (compressed data have few) a layer's gradient is a fused sum of outer products."""
 
 
-class LayerProduct(eqx.Module):
-    """The linear network x_hat = W_L ... W_1 y. `weights` holds (out, in) arrays, W_1 first."""
+class Layers(eqx.Module):
+    """A chain of layers without biases. `weights` holds (out, in) arrays, W_1 first."""
 
     weights: tuple[Float[AnyArray, "_ _"], ...]
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, L."""
+        return len(self.weights)
+
+    @property
+    def width(self) -> int:
+        """The widest hidden layer, d_w; the number of measurements for a single layer."""
+        return max((w.shape[0] for w in self.weights[:-1]), default=self.weights[0].shape[1])
+
+
+class LayerProduct(Layers):
+    """The linear network x_hat = W_L ... W_1 y."""
+
     is_linear: ClassVar[bool] = True
 
     def __call__(
@@ -34,15 +49,20 @@ class LayerProduct(eqx.Module):
         # from the left: signal_dim rows stay few where the hidden layers are wide
         return reduce(lambda product, weight: product @ weight, self.weights[::-1])
 
-    @property
-    def depth(self) -> int:
-        """Number of layers, L."""
-        return len(self.weights)
 
-    @property
-    def width(self) -> int:
-        """The widest hidden layer, d_w; the number of measurements for a single layer."""
-        return max((w.shape[0] for w in self.weights[:-1]), default=self.weights[0].shape[1])
+class ReluNetwork(Layers):
+    """The network x_hat = W_L relu(W_{L-1} ... relu(W_1 y)): positively homogeneous, not linear."""
+
+    is_linear: ClassVar[bool] = False
+
+    def __call__(
+        self, measurements: Float[AnyArray, "samples measurement_dim"]
+    ) -> Float[AnyArray, "samples signal_dim"]:
+        """Reconstructions of `measurements`; samples are rows."""
+        rows = measurements
+        for weight in self.weights[:-1]:
+            rows = jax.nn.relu(_layer(rows, weight))
+        return _layer(rows, self.weights[-1])
 
 
 def layer_product(
@@ -59,11 +79,26 @@ def layer_product(
     `init` is one of INITIALIZERS. Depth 1 is a single (signal_dim, measurement_dim) matrix, which has no width.
     The same key and depth give the same draws whatever the problem. Raises ArgumentError for a bad argument.
     """
-    width, depth = check_count("width", width), check_count("depth", depth)
-    check_known("init", init, INITIALIZERS)
-    check_number("scale", scale, strict=True)
-    sizes = [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
-    return LayerProduct(tuple(scale * weight for weight in INITIALIZERS[init](_layer_keys(key, depth), sizes)))
+    return LayerProduct(tuple(_initial(key, problem, width, depth, init, scale)))
+
+
+def relu_network(
+    key: Key[Array, ""],
+    problem: Problem,
+    *,
+    width: int = 400,
+    depth: int = 5,
+    init: str = "fan_in",
+    scale: float = 1.0,
+) -> ReluNetwork:
+    """A ReLU network for `problem`, its weights those of `layer_product` times sqrt(2) wherever a ReLU follows.
+
+    A ReLU halves the power of a centred signal; the factor makes up for it. With `fan_in` this is the initialization
+    of He et al. (arXiv 1502.01852) in the hidden layers, N(0, 2/fan_in), and N(0, 1/fan_in) in the last. Raises
+    ArgumentError for a bad argument.
+    """
+    *hidden, last = _initial(key, problem, width, depth, init, scale)
+    return ReluNetwork((*(2**0.5 * weight for weight in hidden), last))
 
 
 def fan_in(keys, sizes):
@@ -121,6 +156,15 @@ def _few_rows_backward(saved, slope):
 
 
 _few_rows.defvjp(lambda rows, weight: (rows @ weight.T, (rows, weight)), _few_rows_backward)
+
+
+def _initial(key, problem, width, depth, init, scale):
+    """The weights of an initialization by name, every layer times `scale`. Checks the arguments."""
+    width, depth = check_count("width", width), check_count("depth", depth)
+    check_known("init", init, INITIALIZERS)
+    check_number("scale", scale, strict=True)
+    sizes = [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
+    return [scale * weight for weight in INITIALIZERS[init](_layer_keys(key, depth), sizes)]
 
 
 def _layer_keys(key, depth):

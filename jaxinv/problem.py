@@ -110,7 +110,7 @@ class Problem(eqx.Module):
         return self.latent.spectrum[0] * root, self.latent.spectrum[-1] * root
 
     @property
-    def oracle(self) -> Float[Array, "signal_dim measurement_dim"]:
+    def oracle(self) -> Float[AnyArray, "signal_dim measurement_dim"]:
         """R (A R)^+, the least-norm map that recovers every signal of the subspace; NaN where none does.
 
         None does where A R lacks full column rank.

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from .checks import AnyArray, namespace
 from .descent import Descent
 from .frame import Frame, compressed_frame, plain_frame, rotated_frame
-from .network import LayerProduct
+from .network import Layers
 from .problem import Problem
 
 
@@ -42,7 +42,7 @@ def reduce_replica(problem: Problem, network: Any, descent: Descent, reduce: boo
     return Replica(frame, _with_first(network, first[:, : frame.trained]), first[:, frame.trained :], descent)
 
 
-def pad_width(network: LayerProduct, width: int) -> LayerProduct:
+def pad_width(network: Layers, width: int) -> Layers:
     """The network with zero rows and columns up to hidden `width`, invariant under gradient descent (fact 6)."""
 
     def padded(layer, weight):
@@ -53,7 +53,7 @@ def pad_width(network: LayerProduct, width: int) -> LayerProduct:
     return type(network)(tuple(padded(layer, weight) for layer, weight in enumerate(network.weights)))
 
 
-def cut_width(network: LayerProduct, like: LayerProduct) -> LayerProduct:
+def cut_width(network: Layers, like: Layers) -> Layers:
     """The network without its padding: every weight cut to the shape it has in `like`."""
     pairs = zip(network.weights, like.weights, strict=True)
     return type(network)(tuple(weight[: one.shape[0], : one.shape[1]] for weight, one in pairs))
@@ -75,5 +75,5 @@ def _join(left, right):
     return namespace(left).concatenate([left, right], axis=1)
 
 
-def _with_first(network: LayerProduct, first: Any) -> LayerProduct:
+def _with_first(network: Layers, first: Any) -> Layers:
     return eqx.tree_at(lambda net: net.weights[0], network, first)

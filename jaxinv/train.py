@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Integer
 from .checks import ArgumentError, fail
 from .descent import Descent, State, advance, record_steps, start
 from .metrics import Chosen, Metric, choose, recorder
+from .network import Layers
 from .problem import Problem
 from .reduction import Replica, cut_width, lift, pad_width, reduce_replica, whole
 
@@ -212,7 +213,7 @@ def _check_fit(problem: Problem, network: Any, dtype: Any) -> None:
     """ArgumentError unless the network maps measurements of the problem to its signals, in float32 or float64."""
     if dtype not in (jnp.float32, jnp.float64):
         raise fail("network", "of float32 or float64 weights", f"{dtype}", "cast its weights")
-    if network.is_linear:
+    if isinstance(network, Layers):
         sizes = [network.weights[0].shape[1], *(weight.shape[0] for weight in network.weights)]
         chain = all(weight.shape[1] == size for weight, size in zip(network.weights, sizes, strict=False))
         ends = problem.measurement_dim, problem.signal_dim

@@ -1,5 +1,8 @@
 """The command line, and that importing the package changes nothing."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +34,7 @@ def test_info_names_versions_and_devices(capsys):
     assert all(word in out for word in ("jax ", "devices", "precision"))
 
 
-def test_run_draws_judges_and_resumes(tmp_path, capsys):
+def test_run_draws_judges_reports_and_resumes(tmp_path, capsys):
     command = ["run", "noise_robustness", *EXPERIMENTS, *TINY, "--seeds", "2", "--out", str(tmp_path)]
     assert main(command) == 0
     out = capsys.readouterr().out
@@ -40,8 +43,25 @@ def test_run_draws_judges_and_resumes(tmp_path, capsys):
     assert "bound" in out
     for kind in ("png", "pdf"):
         assert (tmp_path / "noise_robustness" / "quick-adjusted" / f"noise_robustness.{kind}").stat().st_size > 10_000
+    page = tmp_path / "report" / "index.html"
+    assert out.splitlines()[-1] == f"report: {page}"
+    assert "jaxinv run noise_robustness --preset quick --seeds 2 --set signal_dim=12" in page.read_text()
+    page.unlink()
     assert main(command) == 0
-    assert "0 of 8 cells" not in capsys.readouterr().out
+    again = capsys.readouterr().out.splitlines()
+    assert "claims held" in again[-2]
+    assert again[-2].endswith("(unchanged)")
+    assert not any("cells" in line for line in again)
+    written = page.read_text()
+    page.unlink()
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    assert page.read_text() == written
+
+
+def test_report_of_nothing_is_one_line(tmp_path, capsys):
+    assert main(["report", "--out", str(tmp_path / "out")]) == 2
+    assert "no finished experiment in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_grid_that_the_figure_cannot_show_keeps_its_results(tmp_path, capsys):
@@ -85,7 +105,7 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(arguments, words,
 def test_unwritable_output(tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert main(["run", *EXPERIMENTS, "--out", str(blocked)]) == 2
+    assert main(["run", "noise_robustness", *EXPERIMENTS, "--out", str(blocked)]) == 2
     error = capsys.readouterr().err
     assert "output folder must be writable" in error
     assert len(error.splitlines()) == 1
@@ -102,6 +122,92 @@ def test_a_file_in_place_of_a_name(tmp_path, capsys):
     bad.write_text("x = 1\n")
     assert main(["run", str(bad), "--out", str(tmp_path / "out")]) == 2
     assert "must define EXPERIMENT" in capsys.readouterr().err
+
+
+SLOW = '''"""Slow."""
+import time
+import jaxinv as ji
+from jaxinv import figures
+from jaxinv.checks import is_traced
+
+def problem(key):
+    made = ji.subspace_problem(key, signal_dim=9, measurement_dim=6, subspace_dim=2, samples=4)
+    time.sleep(0 if is_traced(made.operator) else 0.2)
+    return made
+
+@figures.styled
+def draw(results):
+    print("drawing", flush=True)
+    time.sleep(1)
+    figure, axes = figures.panels(3, 2, "a")
+    return figure
+
+SWEEP = ji.Sweep({"seed": range(400)}, {"width": 8, "depth": 2}, steps=5, metrics=["noise_gain"], problem=problem)
+EXPERIMENT = ji.Experiment("slow", "slow", "ours", {"quick": SWEEP}, draw, lambda results: [])
+'''
+
+
+class Command:
+    """The command in a process of its own; its lines come back as it prints them."""
+
+    def __init__(self, *arguments, python=()):
+        line = [sys.executable, *python, "-m", "_jaxinv", *arguments]
+        self.process = subprocess.Popen(
+            line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )  # fmt: skip
+
+    def interrupt_at(self, words, stream="stdout"):
+        """Its errors and the exit code, after Ctrl-C where it has printed `words`."""
+        for line in getattr(self.process, stream):
+            if words in line:
+                break
+        self.process.send_signal(signal.SIGINT)
+        _, errors = self.process.communicate(timeout=60)
+        return errors, self.process.returncode
+
+
+def test_an_interrupt_while_importing_is_one_line():
+    command = Command("run", python=["-X", "importtime"])
+    errors, code = command.interrupt_at("jaxtyping", "stderr")
+    lines = [line for line in errors.splitlines() if not line.startswith("import time:")]
+    assert code == 130
+    assert len(lines) == 1
+    assert lines[0].startswith("jaxinv: interrupted before anything was begun; go on with: ")
+    assert lines[0].endswith(" run")
+
+
+def test_an_interrupt_is_one_line_and_the_same_command_goes_on(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    out = tmp_path / "out"
+    arguments = ["run", "slow", "--experiments", str(tmp_path), "--out", str(out), "--seeds"]
+    errors, code = Command(*arguments, "400").interrupt_at("4 of 400 cells")
+    kept = re.fullmatch(
+        r"jaxinv: interrupted; slow was running, (\d+) of its 400 cells and all earlier results are kept; "
+        r"go on with: .* run slow --experiments .* --seeds 400\n", errors,
+    )  # fmt: skip
+    assert code == 130
+    assert kept, errors
+    found = int(kept[1])
+    assert 4 <= found < 400
+    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("results.nc"))
+
+    errors, code = Command(*arguments, "6").interrupt_at("drawing")
+    assert code == 130
+    assert "6 of its 6 cells and all earlier results are kept" in errors
+    assert len(errors.splitlines()) == 1
+    assert not list(out.rglob("*.part"))
+    assert not (out / "report").exists()
+    cells = sorted((out / "slow" / "quick" / "cells").iterdir())
+
+    done = Command(*arguments, "6").process
+    lines, errors = done.communicate(timeout=60)
+    assert (done.returncode, errors) == (0, "")
+    assert "slow: 6 of 6 cells" in lines
+    assert "slow: 0 of 0 claims held" in lines
+    assert sorted((out / "slow" / "quick" / "cells").iterdir()) == cells
+    assert (out / "report" / "index.html").is_file()
 
 
 def test_importing_changes_no_global_state():

@@ -1,0 +1,27 @@
+"""The command `jaxinv`. It stands outside the package so that Ctrl-C is answered while the package is imported."""
+
+import os
+import shlex
+import signal
+import sys
+
+
+def main() -> int:
+    """Import the command line and run it; returns the exit code."""
+    signal.signal(signal.SIGINT, _leave)
+    from jaxinv.cli import main as command
+    from jaxinv.interrupt import watch
+
+    watch()
+    code = command()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the end of the interpreter
+    return code
+
+
+def _leave(*_: object) -> None:
+    os.write(2, f"jaxinv: interrupted before anything was begun; go on with: {shlex.join(sys.argv)}\n".encode())
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

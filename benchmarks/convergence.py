@@ -1,0 +1,485 @@
+"""How fast gradient descent converges, against width and depth: measured, predicted, and what it costs in time.
+
+Fit phase: without weight decay, the contraction factor of the linear phase and the steps to relative errors 1e-1, 1e-3,
+1e-6, under two step sizes: the default m / (L d_w sigma_max(X)^2), and 0.8 times 2 / mu_max(K), the largest that is
+stable at the start (paper.md fact 7: K is the linearisation at the initial network). Predicted: the linearised descent
+from that network, step by step for the steps and by the extreme eigenvalues of K for the factor, and its limit of
+infinite width. Off-subspace phase: with weight decay, plain float64 iterates, steps until the off-subspace error is
+1e-3 and 1e-6, against c (1 - eta lambda)^t with c fitted on the first half of the run; the plateau of the fit against
+first-order theory. Where eta lambda is too small to wait (gamma < 0.1 or d_w > 200), steps are extrapolated from that
+law, with c of the nearest run of the same depth, and marked so.
+
+    jaxinv bench convergence                          a minute and a half on two cores
+    jaxinv bench convergence --preset paper           widths to 1600, depths to 10, 32 seeds; goes on where it was stopped
+    jaxinv bench convergence --set measurement_dim=30 width=50,100 seeds=8       a problem and grid of your own
+    jaxinv bench convergence --compare OLD.nc         then says what changed beyond seed noise
+
+The rule of the linear phase is that of `jaxinv.curves.contraction`; a cell is one network, a group one depth and width.
+"""
+
+import hashlib
+import itertools
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxinv as ji
+from jaxinv import curves, figures, theory
+from jaxinv.checks import UnknownNumbers, check_count, check_known, check_number, fail, is_traced
+from jaxinv.compare import changes
+from jaxinv.grid import canonical
+from jaxinv.store import check_writable, save_dataset
+from jaxinv.train import advance_block, load_block, run_settings
+
+PROBLEM = {"signal_dim": 100, "measurement_dim": 50, "subspace_dim": 4, "samples": 20, "condition_number": 2.0}
+LEVELS = [1e-1, 1e-3, 1e-6]
+OFF_LEVELS = [1e-3, 1e-6]
+STABLE = 0.8
+DENSE_WIDTH, DENSE_GAMMA = 200, 0.1
+ROUNDS = 3
+ANALYSIS = 1
+"""Raised when what is derived from the curves changes, so that stored groups are made anew."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A grid; `stable_width` is the widest network that is also trained at the largest stable step size."""
+
+    width: tuple[int, ...]
+    depth: tuple[int, ...]
+    seeds: int
+    steps: int
+    stable_width: int
+    off_width: tuple[int, ...]
+    off_depth: tuple[int, ...]
+    off_seeds: int
+    gamma: tuple[float, ...]
+    problem: Mapping[str, Any] = field(default_factory=lambda: PROBLEM)
+
+    def fit_steps(self, width: int) -> int:
+        """Steps of the fit phase: a wide network costs more a step, and needs fewer."""
+        return self.steps if width <= 400 else max(350, self.steps * 400**2 // width**2)
+
+
+PRESETS = {
+    "quick": Preset(
+        width=(50, 100, 200, 400), depth=(2, 3, 5), seeds=8, steps=1200, stable_width=400,
+        off_width=(50, 100, 400), off_depth=(2, 3), off_seeds=4, gamma=(0.03, 0.1, 0.2),
+    ),
+    "paper": Preset(
+        width=(50, 100, 200, 400, 800, 1600), depth=(2, 3, 5, 10), seeds=32, steps=3000, stable_width=400,
+        off_width=(50, 100, 200, 400, 1600), off_depth=(2, 3, 5), off_seeds=16, gamma=(0.01, 0.03, 0.1, 0.14, 0.2),
+    ),
+}  # fmt: skip
+
+
+def descent(problem: Any, network: Any, *, step_rule: str = "default", gamma: float = 0.0) -> ji.Descent:
+    """Gradient descent at the default step size, or at STABLE times the largest that is stable at the start."""
+    made = ji.gradient_descent(problem, network, gamma=gamma)
+    if step_rule == "default":
+        return made
+    if is_traced(*network.weights):
+        raise UnknownNumbers("weights must be known numbers: the step size depends on them")
+    largest = theory.linearise(problem, network.weights).extremes()[1]
+    return ji.Descent(STABLE * 2 / largest, made.weight_decay)
+
+
+def fit_group(preset: Preset, depth: int, width: int, cells: Path) -> Any:
+    """The fit phase of one depth and width: what is measured and predicted, over step rules and seeds."""
+    import xarray
+
+    rules = ["default", "stable"] if width <= preset.stable_width else ["default"]
+    steps = preset.fit_steps(width)
+    records = np.unique(np.rint(np.r_[0:40, np.geomspace(40, steps, 90)])).astype(int).tolist()
+    sweep = ji.Sweep(
+        axes={"step_rule": rules, "seed": range(preset.seeds)}, fixed={**preset.problem, "width": width, "depth": depth},
+        steps=steps, records=records, metrics=["regression_error"], precision="float64", descent=descent,
+    )  # fmt: skip
+    results = ji.run_sweep(sweep, cells)
+    step, rows = results.step.values, []
+    for seed in range(preset.seeds):
+        problem, network, _ = ji.build(sweep.cells()[seed])
+        linear, wide = theory.linearise(problem, network.weights), theory.wide_extremes(problem, width, depth)
+        extremes = linear.extremes()
+        for rule in rules:
+            cell = results.sel(step_rule=rule, seed=seed)
+            rows.append(_fit_cell(step, cell.regression_error.values, float(cell.step_size), linear, extremes, wide))
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    dims = ("seed", "step_rule", "level")
+    variables: dict[str, Any] = {
+        name: (dims[: values.ndim + 1], values.reshape(preset.seeds, len(rules), *values.shape[1:]))
+        for name, values in stacked.items()
+    }
+    variables["diverged"] = (("step_rule", "seed"), results.diverged.values)
+    made = xarray.Dataset(variables, {"step_rule": rules, "seed": range(preset.seeds), "level": LEVELS})
+    return made.reindex(step_rule=["default", "stable"], fill_value={"fit_quality": "not run", "diverged": False})
+
+
+def _fit_cell(step, error, step_size: float, linear: theory.Linearisation, extremes, wide) -> dict[str, Any]:
+    fit = curves.contraction(step, error)
+    predicted = linear.curve(step_size, int(step[-1]), until=LEVELS[-1])
+    return {
+        "log_rate": np.float64(fit.log_rate),
+        "fit_quality": np.array(fit.quality, dtype="U8"),
+        "predicted_log_rate": np.float64(-np.log(theory.contraction(step_size, extremes))),
+        "wide_log_rate": np.float64(-np.log(theory.contraction(step_size, wide))),
+        "step_size": np.float64(step_size),
+        "sharpness": np.float64(step_size * extremes[1]),
+        "steps_to": np.array([curves.steps_to(step, error, level) for level in LEVELS]),
+        "predicted_steps_to": np.array([curves.steps_to(np.arange(len(predicted)), predicted, x) for x in LEVELS]),
+    }
+
+
+def time_group(preset: Preset, depth: int, width: int, cells: Path) -> Any:
+    """Milliseconds a replica-step of one depth and width, warm, one replica on each device, in each of ROUNDS."""
+    import xarray
+
+    devices = jax.local_devices()
+    axes = {"seed": range(len(devices))}
+    sweep = ji.Sweep(axes=axes, fixed={**preset.problem, "width": width, "depth": depth}, precision="float64")
+    trios, times = [ji.build(cell) for cell in sweep.cells()], []
+    with run_settings():
+        block = load_block(trios, devices)
+        state, factor = block.state, np.ones(len(devices))
+        steps = 1
+        while len(times) < ROUNDS:
+            begun = time.perf_counter()
+            state, _ = advance_block(block.mesh, block.batch, state, jnp.asarray(steps), factor, ())
+            jax.block_until_ready(state)
+            taken = time.perf_counter() - begun
+            if steps > 1:
+                times.append(taken / steps / len(trios) * 1e3)
+            steps = max(steps, min(200, int(0.2 / max(taken, 1e-3)))) + (steps == 1)
+    return xarray.Dataset({"step_ms": ("round", times)})
+
+
+def off_group(preset: Preset, depth: int, width: int, gamma: float, cells: Path) -> Any:
+    """The off-subspace phase of one depth, width and gamma on plain float64 iterates, over seeds."""
+    import xarray
+
+    product = gamma * decay_per_gamma(preset.problem, width, depth)
+    steps = int(np.ceil(1.25 * np.log(10 / OFF_LEVELS[-1]) / product))
+    sweep = ji.Sweep(
+        axes={"seed": range(preset.off_seeds)}, fixed={**preset.problem, "width": width, "depth": depth, "gamma": gamma},
+        steps=steps, records=np.unique(np.linspace(0, steps, 101).astype(int)).tolist(),
+        metrics=["regression_error", "off_subspace_error"], precision="float64", reduce=False,
+    )  # fmt: skip
+    results = ji.run_sweep(sweep, cells)
+    step, rows = results.step.values, []
+    for cell in sweep.cells():
+        mine = results.sel(seed=cell.seed)
+        eta, decay = float(mine.step_size), float(mine.weight_decay)
+        error, half = mine.off_subspace_error.values, step <= steps / 2
+        constant = theory.off_subspace_constant(step[half], error[half], eta, decay)
+        rows.append({
+            "off_steps": [curves.steps_to(step, error, level) for level in OFF_LEVELS],
+            "off_predicted": [theory.steps_to_off_subspace(level, constant, eta, decay) for level in OFF_LEVELS],
+            "off_constant": constant,
+            "plateau": curves.settled(step, mine.regression_error.values),
+            "plateau_predicted": theory.plateau(ji.build(cell)[0], depth, decay),
+        })  # fmt: skip
+    stacked = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    variables: dict[str, Any] = {name: (("off_seed", "off_level")[: rows.ndim], rows) for name, rows in stacked.items()}
+    variables["off_diverged"] = ("off_seed", results.diverged.values)
+    return xarray.Dataset(variables, {"off_seed": range(preset.off_seeds), "off_level": OFF_LEVELS})
+
+
+def decay_per_gamma(problem: Mapping[str, Any], width: int, depth: int) -> float:
+    """step_size * weight_decay / gamma of the defaults, from the sizes alone."""
+    m, d, kappa = (problem[name] for name in ("measurement_dim", "signal_dim", "condition_number"))
+    return m * (m / d) ** 0.5 / (depth * width * kappa**2)
+
+
+def extrapolate(results: Any, problem: Mapping[str, Any]) -> Any:
+    """Off-subspace steps where no run was made: c of the nearest run of that depth in (1 - eta lambda)^t; marked."""
+    missing = results.off_constant.isnull().all("off_seed")
+    results["extrapolated"] = missing
+    for depth, width, gamma in np.ndindex(missing.shape):
+        here = {"off_depth": depth, "off_width": width, "gamma": gamma}
+        ran = results.off_constant.isel(off_depth=depth).median("off_seed").to_series().dropna()
+        if not bool(missing.isel(here)) or ran.empty:
+            continue
+        point = results.isel(here)
+        nearest = ran.index[np.argmin([abs(np.log(w / float(point.off_width))) + abs(np.log(g / float(point.gamma)))
+                                       for w, g in ran.index])]  # fmt: skip
+        product = float(point.gamma) * decay_per_gamma(problem, int(point.off_width), int(point.off_depth))
+        for level, value in enumerate(OFF_LEVELS):
+            steps = theory.steps_to_off_subspace(value, float(ran[nearest]), product, 1.0)
+            results.off_predicted[here | {"off_level": level}] = steps
+    return results
+
+
+def gather(preset: Preset, folder: Path) -> Any:
+    """Every group, computed or found in `folder`/groups, as one Dataset."""
+    import xarray
+
+    jobs: list[tuple] = [(fit_group, depth, width) for width in preset.width for depth in preset.depth]
+    jobs += [(time_group, depth, width) for width in preset.width for depth in preset.depth]
+    jobs += [
+        (off_group, depth, width, gamma) for width in preset.off_width for depth in preset.off_depth
+        for gamma in preset.gamma if width <= DENSE_WIDTH and gamma >= DENSE_GAMMA
+    ]  # fmt: skip
+    groups: dict[Any, list] = {fit_group: [], time_group: [], off_group: []}
+    begun = time.perf_counter()
+    for count, (make, *point) in enumerate(jobs):
+        name = "-".join([make.__name__, *map(str, point)])
+        digest = hashlib.sha256(canonical([ANALYSIS, asdict(preset), name]).encode()).hexdigest()[:16]
+        path = folder / "groups" / f"{name}-{digest}.nc"
+        if path.exists():
+            made = xarray.load_dataset(path, engine="h5netcdf")
+        else:
+            made = make(preset, *point, folder / "cells" / name)
+            check_writable(path.parent)
+            save_dataset(path, made)
+            print(f"{name}: {count + 1} of {len(jobs)} groups, {time.perf_counter() - begun:.0f} s", flush=True)
+        axes = ["off_depth", "off_width", "gamma"] if make is off_group else ["depth", "width"]
+        groups[make].append(made.expand_dims({axis: [value] for axis, value in zip(axes, point, strict=True)}))
+    parts = [xarray.combine_by_coords(groups[make]) for make in (fit_group, time_group)]
+    off = xarray.combine_by_coords(groups[off_group]).reindex(
+        off_width=list(preset.off_width),
+        gamma=list(preset.gamma),
+        fill_value={"off_diverged": False},  # pyright: ignore[reportArgumentType]
+    )
+    m, s, kappa = (preset.problem[n] for n in ("measurement_dim", "subspace_dim", "condition_number"))
+    results = xarray.merge([*parts, extrapolate(off, preset.problem)])
+    return results.assign_coords(
+        width_over_m=results.width / m, width_over_s_kappa2=results.width / (s * kappa**2)
+    ).assign_attrs(
+        problem=json.dumps(dict(preset.problem)), stable_factor=STABLE, jax=jax.__version__,
+        devices=f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+    )  # fmt: skip
+
+
+def median_interval(rows: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The median of what is finite and the ends of its bootstrap confidence interval (scipy, percentile method)."""
+    from scipy.stats import bootstrap
+
+    finite = rows[np.isfinite(rows)]
+    if len(finite) < 2 or np.ptp(finite) == 0:
+        return (float(finite[0]), float(finite[0]), float(finite[0])) if len(finite) else (np.nan, np.nan, np.nan)
+    rng = np.random.default_rng(0)
+    made = bootstrap((finite,), np.median, confidence_level=confidence, method="percentile", n_resamples=2000, rng=rng)
+    return float(np.median(finite)), float(made.confidence_interval.low), float(made.confidence_interval.high)
+
+
+def table(results: Any) -> Iterator[str]:
+    """The results as lines of a terminal: medians over the seeds that got there, and how many did not."""
+    yield "Fit phase, no weight decay: median [quartiles] over seeds; ratio measured / predicted [95% bootstrap interval]"
+    yield f"{'L':>3}{'d_w':>6}{'d_w/m':>7}{'d_w/sk2':>9} {'step size':10}{'no fit':>7}{'short':>7}  {'log-rate':24}" + (
+        f"{'ratio':23}{'steps to 1e-6':23}{'predicted':>10}{'ms/step':>9}{'s to 1e-6':>10}"
+    )
+    for depth, width, rule in itertools.product(*(results[n].values for n in ("depth", "width", "step_rule"))):
+        cell = results.sel(depth=depth, width=width, step_rule=rule)
+        if not (cell.fit_quality == "not run").all():
+            yield f"{depth:3}{width:6}{float(cell.width_over_m):7.3g}{float(cell.width_over_s_kappa2):9.3g} {_fit_row(cell)}"
+    yield "no fit: seeds without a clean linear phase (diverged, too short, two rates); short: seeds that never reached 1e-6;"
+    yield "ratio: of the seeds with step_size mu_max <= 2 at the start; sk2: subspace_dim condition_number^2"
+    yield ""
+    yield "Off-subspace phase, default step size: median [quartiles] of the steps until the error is 1e-6"
+    yield f"{'L':>3}{'d_w':>6}{'gamma':>7}{'short':>8}  {'measured':26}{'predicted':>10}{'ratio':>8}" + (
+        f"{'plateau':>10}{'predicted':>11}"
+    )
+    for depth, width, gamma in itertools.product(*(results[n].values for n in ("off_depth", "off_width", "gamma"))):
+        cell = results.sel(off_depth=depth, off_width=width, gamma=gamma, off_level=1e-6)
+        yield f"{depth:3}{width:6}{gamma:7.3g}{_off_row(cell)}"
+
+
+def _fit_row(cell: Any) -> str:
+    clean = cell.fit_quality == "good"
+    steps, ms = cell.steps_to.sel(level=1e-6), float(cell.step_ms.min())
+    sound = (clean & (cell.sharpness <= 2)).values
+    ratio = median_interval((cell.log_rate / cell.predicted_log_rate).values[sound])
+    shown = "-" if np.isnan(ratio[0]) else f"{ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]"
+    counts = f"{int((~clean).sum()):4}/{cell.sizes['seed']:<2}{int(steps.isnull().sum()):4}/{cell.sizes['seed']:<2}"
+    predicted = cell.predicted_steps_to.sel(level=1e-6)
+    return (
+        f"{cell.step_rule.item():10}{counts}  {_quartiles(cell.log_rate.where(clean)):24}{shown:23}{_quartiles(steps):23}"
+        + (f"{_median(predicted):10.4g}{ms:9.3f}{_median(steps) * ms / 1e3:10.3g}")
+    )
+
+
+def _off_row(cell: Any) -> str:
+    if cell.extrapolated:
+        return f"{'':10}{'extrapolated':26}{_median(cell.off_predicted):10.6g}"
+    ratio = _median(cell.off_steps / cell.off_predicted)
+    short = f"{int(cell.off_steps.isnull().sum()):5}/{cell.sizes['off_seed']:<2}"
+    return f"{short}  {_quartiles(cell.off_steps):26}{_median(cell.off_predicted):10.6g}{ratio:8.3f}" + (
+        f"{_median(cell.plateau):10.3g}{_median(cell.plateau_predicted):11.3g}"
+    )
+
+
+def _median(rows: Any) -> float:
+    finite = rows.values[np.isfinite(rows.values)]
+    return float(np.median(finite)) if len(finite) else np.nan
+
+
+def _quartiles(rows: Any) -> str:
+    finite = rows.values[np.isfinite(rows.values)]
+    if not len(finite):
+        return "-"
+    low, middle, high = np.percentile(finite, [25, 50, 75])
+    return f"{middle:.4g} [{low:.4g}, {high:.4g}]"
+
+
+@figures.styled
+def draw(results: Any) -> Any:
+    """Steps to 1e-6 against width; contraction measured against predicted; off-subspace time against gamma."""
+    figure, axes = figures.panels(2 * figures.COLUMN_WIDTH, 5.4, [["steps", "steps"], ["rate", "off"]])
+    colours = _shades(results.depth.values)
+    _draw_steps(axes["steps"], results.sel(step_rule="default"), colours)
+    _draw_rates(axes["rate"], results, colours)
+    _draw_off(axes["off"], results, _shades(results.off_width.values, "cividis"))
+    return figure
+
+
+def _shades(values: Any, scale: str = "viridis") -> dict[Any, Any]:
+    import matplotlib
+
+    return dict(zip(values, matplotlib.colormaps[scale](np.linspace(0.02, 0.82, len(values))), strict=True))
+
+
+def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
+    """Open markers where the step size exceeds 2 / mu_max; how many seeds failed stands above."""
+    for row, (depth, colour) in enumerate(colours.items()):
+        cell = results.sel(depth=depth, level=1e-6)
+        steps, predicted = (cell[n].transpose("seed", "width").values for n in ("steps_to", "predicted_steps_to"))
+        middle, low, high = (_column_medians(steps, q) for q in (50, 25, 75))
+        axes.plot(cell.width, _column_medians(predicted), "--", color=colour)
+        axes.plot(cell.width, middle, color=colour, label=f"L = {depth}")
+        axes.fill_between(cell.width, low, high, color=colour, alpha=0.25, linewidth=0)
+        stable = (cell.sharpness.median("seed") <= 2).values
+        axes.plot(cell.width[stable], middle[stable], "o", color=colour, markersize=5)
+        axes.plot(cell.width[~stable], middle[~stable], "o", color=colour, markerfacecolor="white", markersize=5)
+        for width, failed in zip(cell.width.values, np.isnan(steps).sum(axis=0), strict=True):
+            if failed:
+                axes.annotate(f"×{failed}", (width, 0.98 - 0.075 * row), xycoords=("data", "axes fraction"), color=colour,
+                              fontsize=7, ha="center", va="top")  # fmt: skip
+    title = "a  fit, no weight decay, default step size"
+    figures.log_log(axes, "hidden width $d_w$", "steps to relative error $10^{-6}$", title)
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.8)  # room for the counts
+    axes.set_xticks(results.width.values, [f"{w}\n{float(r):g}" for w, r in zip(results.width, results.width_over_m)])  # noqa: B905
+    axes.set_xlabel("hidden width $d_w$, and $d_w/m$ below it")
+    axes.minorticks_off()
+    axes.plot([], [], "--", color="0.4", label="linearised at the start")
+    axes.plot([], [], "o", color="0.4", markerfacecolor="white", label=r"$\eta\mu_{max} > 2$ at the start")
+    axes.plot([], [], " ", label=f"×k: k of {results.sizes['seed']} seeds never there")
+    axes.legend(ncols=2, loc="upper right")
+
+
+def _column_medians(rows: np.ndarray, q: float = 50) -> np.ndarray:
+    return np.array([np.percentile(c[np.isfinite(c)], q) if np.isfinite(c).any() else np.nan for c in rows.T])
+
+
+def _draw_rates(axes: Any, results: Any, colours: dict) -> None:
+    good = results.fit_quality == "good"
+    for depth, colour in colours.items():
+        for rule, marker in (("default", "o"), ("stable", "^")):
+            cell = results.where(good).sel(depth=depth, step_rule=rule)
+            stable = (cell.sharpness <= 2).values
+            x, y = cell.predicted_log_rate.values, cell.log_rate.values
+            axes.plot(x[stable], y[stable], marker, color=colour, markersize=2.5, alpha=0.6, markeredgewidth=0)
+            axes.plot(np.full((~stable).sum(), 1.6e-3), y[~stable], "x", color=colour, markersize=3, alpha=0.7)
+    ends = np.array([2e-3, 1.0])
+    axes.plot(ends, ends, color=figures.REFERENCE, linewidth=0.8)
+    figures.log_log(axes, "predicted log-rate a step", "measured log-rate a step", "b  contraction, every run")
+    axes.set(xlim=(1.3e-3, 1.2), ylim=(1.3e-3, 1.2))
+    handles = [axes.plot([], [], m, color="0.4", markersize=4, label=label)[0] for m, label in
+               (("o", "default step size"), ("^", f"{STABLE:g} · 2/$\\mu_{{max}}$"),
+                ("x", r"$\eta\mu_{max} > 2$: none predicted"))]  # fmt: skip
+    axes.legend(handles=handles, loc="upper left", handletextpad=0.2)
+
+
+def _draw_off(axes: Any, results: Any, colours: dict) -> None:
+    depth = results.off_depth.values[min(1, results.sizes["off_depth"] - 1)]
+    for width, colour in colours.items():
+        cell = results.sel(off_depth=depth, off_width=width, off_level=1e-6).transpose("off_seed", "gamma", ...)
+        steps, predicted = cell.off_steps.values, _column_medians(cell.off_predicted.values)
+        middle, low, high = (_column_medians(steps, q) for q in (50, 0, 100))
+        far = cell.extrapolated.values
+        axes.plot(cell.gamma, predicted, "--", color=colour, linewidth=1)
+        axes.errorbar(cell.gamma[~far], middle[~far], [(middle - low)[~far], (high - middle)[~far]], fmt="o",
+                      color=colour, markersize=4)  # fmt: skip
+        axes.plot(cell.gamma[far], predicted[far], "o", color=colour, markerfacecolor="white", markersize=4)
+        axes.plot([], [], "s", color=colour, label=f"$d_w$ = {width}")
+    title = f"c  off the subspace, L = {depth}"
+    figures.log_log(axes, r"weight decay $\gamma$", "steps to off-subspace error $10^{-6}$", title)
+    axes.set_xticks(results.gamma.values, [f"{gamma:g}" for gamma in results.gamma.values])
+    axes.minorticks_off()
+    axes.set_ylim(top=axes.get_ylim()[1] * 3)
+    axes.plot([], [], "--", color="0.4", label=r"$\log(c/\varepsilon)\,/\,\eta\lambda$")
+    axes.plot([], [], "o", color="0.4", markersize=4, label="measured")
+    axes.plot([], [], "o", color="0.4", markerfacecolor="white", markersize=4, label="extrapolated")
+    axes.legend(ncols=2, handletextpad=0.4, columnspacing=1)
+
+
+def adjusted(preset: Preset, settings: Mapping[str, list[Any]]) -> Preset:
+    """The preset with other values: of its own axes, or of the problem's arguments."""
+    axes = {"width", "depth", "gamma", "seeds", "steps", "off_width", "off_depth", "off_seeds"}
+    changes: dict[str, Any] = {"problem": dict(preset.problem)}
+    for name, values in settings.items():
+        check_known("setting", name, [*axes, *PROBLEM])
+        if name == "gamma":
+            for value in values:
+                check_number(name, value, strict=True)
+            changes[name] = tuple(float(value) for value in values)
+        elif name in ("width", "depth", "off_width", "off_depth"):
+            changes[name] = tuple(check_count(name, value) for value in values)
+        elif len(values) > 1:
+            raise fail(f"--set {name}", "one value", f"{len(values)}", "pass one")
+        elif name in axes:
+            changes[name] = check_count(name, values[0])
+        else:
+            changes["problem"][name] = values[0]
+    made = replace(preset, **changes)
+    ji.Sweep(axes={"seed": [0]}, fixed=made.problem)
+    return made
+
+
+def main(
+    preset: str, out: Path, *, settings: Mapping[str, list[Any]] | None = None, compare: Path | None = None
+) -> None:
+    """Run or resume, print the table, write results.nc and the figure to OUT/convergence/PRESET; compare if asked.
+
+    A comparison is of the code and the machine as they are: what other code or another machine left is not reused.
+    """
+    import xarray
+
+    check_known("preset", preset, PRESETS)
+    chosen = adjusted(PRESETS[preset], settings or {})
+    folder = out / "convergence" / (preset if chosen == PRESETS[preset] else f"{preset}-adjusted")
+    old = None
+    if compare is not None:
+        try:
+            old = xarray.load_dataset(compare, engine="h5netcdf")
+        except (OSError, ValueError) as error:
+            raise fail(
+                "--compare", "a results.nc of this benchmark", f"{str(compare)!r} ({error})", "pass another file"
+            ) from None
+        folder = folder.with_name(f"{folder.name}-compared-{_here()}")
+    check_writable(folder)
+    results = gather(chosen, folder)
+    save_dataset(folder / "results.nc", results)
+    paths = figures.save(draw(results), folder / "convergence")
+    print("\n".join(table(results)))
+    print(f"\n{folder / 'results.nc'}\n{paths[0]}")
+    if old is not None:
+        found, tests = changes(old, results)
+        print(f"\nCompared with {compare} ({old.attrs.get('devices')}, jax {old.attrs.get('jax')}):")
+        print(
+            "\n".join(change.line() for change in found) or f"nothing changed beyond seed noise in {tests} comparisons"
+        )
+
+
+def _here() -> str:
+    """A short digest of this code and machine."""
+    sources = [Path(__file__), *sorted(Path(ji.__file__).parent.glob("*.py"))]
+    machine = f"{jax.__version__} {jax.local_devices()[0].device_kind} {platform.node()}"
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources) + machine.encode()).hexdigest()[:8]

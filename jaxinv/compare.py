@@ -1,0 +1,105 @@
+"""What changed between two results beyond the noise of their seeds."""
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray
+
+LEVEL = 0.01
+"""Chance of any false alarm among all comparisons of two results (Bonferroni)."""
+
+LEAST = 1e-3
+"""Relative change below which a difference is no news: rounding, another device's order of summation."""
+
+SLOWER = 1.5
+"""Times count as changed by this factor, where no round of one result overlaps the rounds of the other."""
+
+
+class Change(NamedTuple):
+    """One quantity at one point of the grid, medians before and after, and the chance of it being noise."""
+
+    quantity: str
+    point: dict[str, Any]
+    old: float
+    new: float
+    chance: float
+
+    def line(self) -> str:
+        """The change on one line of a terminal."""
+        where = ", ".join(f"{name} {value}" for name, value in self.point.items())
+        by = f" ({self.new / self.old - 1:+.1%})" if self.old else ""
+        return f"{self.quantity} at {where}: {self.old:.4g} -> {self.new:.4g}{by}, by chance {self.chance:.1g}"
+
+
+def changes(old: "xarray.Dataset", new: "xarray.Dataset") -> tuple[list[Change], int]:
+    """Every change between two results over their common points, and the number of comparisons.
+
+    Numbers with a "seed" axis are compared by a t-test of their logarithms, pairwise where the seeds are the same,
+    and the counts of those that are not finite (or true, for flags) by Fisher's test; both at a joint level of 1% and
+    only beyond 0.1%. Numbers with a "round" axis are times: they changed where all rounds of one result are slower
+    than all of the other, by a factor of 1.5 in the median.
+    """
+    tests = [change for name in old.data_vars if name in new for change in _variable(str(name), old[name], new[name])]
+    level = LEVEL / max(len(tests), 1)
+    found = [c for c in tests if c.chance < level and abs(c.new - c.old) > LEAST * abs(c.old)]
+    return found, len(tests)
+
+
+def _variable(name: str, old: Any, new: Any) -> Iterator[Change]:
+    """One Change a point that both have, whatever its chance."""
+    over = "seed" if "seed" in old.dims else "round"
+    if over not in old.dims or old.dtype.kind not in "fib" or set(old.dims) != set(new.dims):
+        return
+    dims = [str(dim) for dim in old.dims if dim != over]
+    common = [[value for value in old[dim].values if value in new[dim].values] for dim in dims]
+    paired = over == "seed" and np.array_equal(old.seed.values, new.seed.values)
+    for values in itertools.product(*common):
+        point = {dim: getattr(value, "item", lambda v=value: v)() for dim, value in zip(dims, values, strict=True)}
+        before, after = (np.asarray(data.sel(point).values, float) for data in (old, new))
+        if over == "round":
+            yield _times(name, point, before, after)
+        else:
+            yield from _seeds(name, point, before, after, paired, old.dtype.kind == "b")
+
+
+def _seeds(name: str, point: dict, old: np.ndarray, new: np.ndarray, paired: bool, flag: bool) -> Iterator[Change]:
+    from scipy import stats
+
+    counts = [(int(rows.sum()) if flag else int(np.isnan(rows).sum()), len(rows)) for rows in (old, new)]
+    if any(count for count, _ in counts):
+        table = [[count, size - count] for count, size in counts]
+        chance = float(np.asarray(stats.fisher_exact(table)[1]))
+        before, after = (count / size for count, size in counts)
+        yield Change(f"{name} (share{'' if flag else ' of NaN'})", point, before, after, chance)
+    if flag:
+        return
+    if paired:
+        both = np.isfinite(old) & np.isfinite(new)
+        old, new = old[both], new[both]
+    else:
+        old, new = old[np.isfinite(old)], new[np.isfinite(new)]
+    if min(len(old), len(new)) >= 2:
+        yield Change(name, point, float(np.median(old)), float(np.median(new)), _t_test(old, new, paired))
+
+
+def _t_test(old: np.ndarray, new: np.ndarray, paired: bool) -> float:
+    from scipy import stats
+
+    if (old > 0).all() and (new > 0).all():
+        old, new = np.log(old), np.log(new)
+    apart = new - old if paired else np.concatenate([old - old.mean(), new - new.mean()])
+    if np.ptp(apart) <= 1e-12 * max(np.abs(old).max(), 1e-300):  # no noise at all: any difference is one
+        return float(np.isclose(old.mean(), new.mean(), rtol=1e-9, atol=0))
+    made: Any = stats.ttest_rel(old, new) if paired else stats.ttest_ind(old, new, equal_var=False)
+    return float(made.pvalue)
+
+
+def _times(name: str, point: dict, old: np.ndarray, new: np.ndarray) -> Change:
+    before, after = float(np.median(old)), float(np.median(new))
+    apart = old.max() < new.min() or new.max() < old.min()
+    far = max(before, after) > SLOWER * min(before, after)
+    return Change(name, point, before, after, 0.0 if apart and far else 1.0)
