@@ -10,7 +10,7 @@ first-order theory. Where eta lambda is too small to wait (gamma < 0.1 or d_w > 
 law, with c of the nearest run of the same depth, and marked so.
 
     jaxinv bench convergence                          a minute and a half on two cores
-    jaxinv bench convergence --preset paper           widths to 1600, depths to 10, 32 seeds; goes on where it was stopped
+    jaxinv bench convergence --preset paper           widths to 1600, depths to 10, 32 seeds; resumes
     jaxinv bench convergence --set measurement_dim=30 width=50,100 seeds=8       a problem and grid of your own
     jaxinv bench convergence --compare OLD.nc         then says what changed beyond seed noise
 
@@ -66,7 +66,7 @@ class Preset:
 
     def fit_steps(self, width: int) -> int:
         """Steps of the fit phase: a wide network costs more a step, and needs fewer."""
-        return self.steps if width <= 400 else max(350, self.steps * 400**2 // width**2)
+        return min(self.steps, self.steps * 200 // width)
 
 
 PRESETS = {
@@ -100,7 +100,8 @@ def fit_group(preset: Preset, depth: int, width: int, cells: Path) -> Any:
     steps = preset.fit_steps(width)
     records = np.unique(np.rint(np.r_[0:40, np.geomspace(40, steps, 90)])).astype(int).tolist()
     sweep = ji.Sweep(
-        axes={"step_rule": rules, "seed": range(preset.seeds)}, fixed={**preset.problem, "width": width, "depth": depth},
+        axes={"step_rule": rules, "seed": range(preset.seeds)},
+        fixed={**preset.problem, "width": width, "depth": depth},
         steps=steps, records=records, metrics=["regression_error"], precision="float64", descent=descent,
     )  # fmt: skip
     results = ji.run_sweep(sweep, cells)
@@ -168,7 +169,8 @@ def off_group(preset: Preset, depth: int, width: int, gamma: float, cells: Path)
     product = gamma * decay_per_gamma(preset.problem, width, depth)
     steps = int(np.ceil(1.25 * np.log(10 / OFF_LEVELS[-1]) / product))
     sweep = ji.Sweep(
-        axes={"seed": range(preset.off_seeds)}, fixed={**preset.problem, "width": width, "depth": depth, "gamma": gamma},
+        axes={"seed": range(preset.off_seeds)},
+        fixed={**preset.problem, "width": width, "depth": depth, "gamma": gamma},
         steps=steps, records=np.unique(np.linspace(0, steps, 101).astype(int)).tolist(),
         metrics=["regression_error", "off_subspace_error"], precision="float64", reduce=False,
     )  # fmt: skip
@@ -272,15 +274,16 @@ def median_interval(rows: np.ndarray, confidence: float = 0.95) -> tuple[float, 
 
 def table(results: Any) -> Iterator[str]:
     """The results as lines of a terminal: medians over the seeds that got there, and how many did not."""
-    yield "Fit phase, no weight decay: median [quartiles] over seeds; ratio measured / predicted [95% bootstrap interval]"
+    yield "Fit, no weight decay: median [quartiles] over seeds; ratio measured / predicted [95% bootstrap interval]"
     yield f"{'L':>3}{'d_w':>6}{'d_w/m':>7}{'d_w/sk2':>9} {'step size':10}{'no fit':>7}{'short':>7}  {'log-rate':24}" + (
         f"{'ratio':23}{'steps to 1e-6':23}{'predicted':>10}{'ms/step':>9}{'s to 1e-6':>10}"
     )
     for depth, width, rule in itertools.product(*(results[n].values for n in ("depth", "width", "step_rule"))):
         cell = results.sel(depth=depth, width=width, step_rule=rule)
         if not (cell.fit_quality == "not run").all():
-            yield f"{depth:3}{width:6}{float(cell.width_over_m):7.3g}{float(cell.width_over_s_kappa2):9.3g} {_fit_row(cell)}"
-    yield "no fit: seeds without a clean linear phase (diverged, too short, two rates); short: seeds that never reached 1e-6;"
+            over = f"{float(cell.width_over_m):7.3g}{float(cell.width_over_s_kappa2):9.3g}"
+            yield f"{depth:3}{width:6}{over} {_fit_row(cell)}"
+    yield "no fit: seeds without a clean linear phase (diverged, too short, two rates); short: seeds never at 1e-6;"
     yield "ratio: of the seeds with step_size mu_max <= 2 at the start; sk2: subspace_dim condition_number^2"
     yield ""
     yield "Off-subspace phase, default step size: median [quartiles] of the steps until the error is 1e-6"
@@ -300,10 +303,9 @@ def _fit_row(cell: Any) -> str:
     shown = "-" if np.isnan(ratio[0]) else f"{ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]"
     counts = f"{int((~clean).sum()):4}/{cell.sizes['seed']:<2}{int(steps.isnull().sum()):4}/{cell.sizes['seed']:<2}"
     predicted = cell.predicted_steps_to.sel(level=1e-6)
-    return (
-        f"{cell.step_rule.item():10}{counts}  {_quartiles(cell.log_rate.where(clean)):24}{shown:23}{_quartiles(steps):23}"
-        + (f"{_median(predicted):10.4g}{ms:9.3f}{_median(steps) * ms / 1e3:10.3g}")
-    )
+    rate, time_to = _quartiles(cell.log_rate.where(clean)), _median(steps) * ms / 1e3
+    columns = f"{cell.step_rule.item():10}{counts}  {rate:24}{shown:23}{_quartiles(steps):23}"
+    return columns + f"{_median(predicted):10.4g}{ms:9.3f}{time_to:10.3g}"
 
 
 def _off_row(cell: Any) -> str:
@@ -360,12 +362,13 @@ def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
         axes.plot(cell.width[~stable], middle[~stable], "o", color=colour, markerfacecolor="white", markersize=5)
         for width, failed in zip(cell.width.values, np.isnan(steps).sum(axis=0), strict=True):
             if failed:
-                axes.annotate(f"×{failed}", (width, 0.98 - 0.075 * row), xycoords=("data", "axes fraction"), color=colour,
-                              fontsize=7, ha="center", va="top")  # fmt: skip
+                place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top"}
+                axes.annotate(f"×{failed}", (width, 0.98 - 0.075 * row), color=colour, fontsize=7, **place)
     title = "a  fit, no weight decay, default step size"
     figures.log_log(axes, "hidden width $d_w$", "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.8)  # room for the counts
-    axes.set_xticks(results.width.values, [f"{w}\n{float(r):g}" for w, r in zip(results.width, results.width_over_m)])  # noqa: B905
+    over = zip(results.width.values, results.width_over_m.values, strict=True)
+    axes.set_xticks(results.width.values, [f"{width}\n{ratio:g}" for width, ratio in over])
     axes.set_xlabel("hidden width $d_w$, and $d_w/m$ below it")
     axes.minorticks_off()
     axes.plot([], [], "--", color="0.4", label="linearised at the start")

@@ -88,9 +88,10 @@ QUICK = ji.Sweep(
     precision="float64",
 )
 
+STEPS = "gradient descent step (0 drawn at 0.5)"
 FORMS = {
     "W$_1$ and range(AR)": ("-", slice(0, 1)),
-    "neighbours, largest": ("--", slice(1, -1)),
+    "neighbours, worst": ("--", slice(1, -1)),
     "W$_L$ and range(R)": (":", slice(-1, None)),
 }
 """Joints in the figure: line style, and which of `misalignment`; the largest of them is drawn."""
@@ -131,19 +132,23 @@ def draw(results):
     for layer, panel in enumerate(strips[0]):
         title = f"W$_{layer + 1}$" if layer else "a  singular values: W$_1$"
         panel.set_title(title, loc="left", fontweight="bold")
-    steps = "gradient descent step (0 drawn at 0.5)"
-    top.supxlabel(steps, fontsize=8)
-    summary["rank"].axhline(rank, color=figures.REFERENCE, linestyle=":", label=f"s = {rank}")
-    figures.log_log(summary["rank"], steps, "effective rank", "b  the map (thick), its layers (thin)")
-    figures.log_log(summary["angle"], steps, "sine of largest angle", "c  misalignment")
+    top.supxlabel(STEPS, fontsize=8)
+    _label_summary(summary, rank)
+    handles = {label: handle for panel in (*summary.values(), strips[0, 0]) for handle, label in
+               zip(*panel.get_legend_handles_labels(), strict=True)}  # fmt: skip
+    bottom.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _label_summary(summary, rank):
+    """Scales, titles and reference lines of the panels below the strips."""
+    summary["rank"].axhline(rank, color=figures.REFERENCE, linestyle="-.", linewidth=0.8, label=f"s = {rank}")
+    figures.log_log(summary["rank"], STEPS, "effective rank", "b  the map (thick), its layers (thin)")
+    figures.log_log(summary["angle"], STEPS, "sine of largest angle", "c  misalignment")
     summary["rank"].set(yscale="linear", ylim=(0, None))
     summary["angle"].set_ylim(bottom=1e-9)
     for label, (style, _) in FORMS.items():
         summary["angle"].plot([], [], style, color=figures.REFERENCE, label=label)
-    handles = {label: handle for name in ("rank", "angle") for handle, label in
-               zip(*summary[name].get_legend_handles_labels(), strict=True)}  # fmt: skip
-    bottom.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
-    return figure
 
 
 def _draw_strip(strip, one, colour, rank):
@@ -152,7 +157,8 @@ def _draw_strip(strip, one, colour, rank):
     for layer, panel in enumerate(strip):
         values = one.layer_values.values[:, :, layer]
         rest = values[:, :, rank:]
-        panel.fill_between(step, rest.min(axis=(0, 2)), rest.max(axis=(0, 2)), color="0.8", linewidth=0)
+        panel.fill_between(step, rest.min(axis=(0, 2)), rest.max(axis=(0, 2)), color="0.8", linewidth=0,
+                           label="_" if layer else "values beyond s")  # fmt: skip
         panel.plot(step, np.median(rest, axis=0), color="0.6", linewidth=0.4)
         for index in range(rank):
             figures.band(panel, step, values[:, :, index], colour=colour)

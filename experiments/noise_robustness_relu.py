@@ -12,8 +12,9 @@ burst of error, and gamma = 0.1 is too strong for five layers. The data of a non
 the paper preset is reduced: 1,500 steps, with momentum 0.9, which makes each do the work of ten [ours].
 
 What is exact for linear networks and holds here: gradients of W_1 have rows in the span of the measurements, so
-W_1 P_perp shrinks by a factor known beforehand, (1 - eta lambda)^t without momentum. Errors are Monte Carlo over held-out signals. The best linear map is
-that of least mean square error at each noise level, from the second moments of signals and noise [exact].
+W_1 P_perp shrinks by a factor known beforehand, (1 - eta lambda)^t without momentum. Errors are Monte Carlo over
+held-out signals. The best linear map is that of least mean square error at each noise level, from the second moments
+of signals and noise [exact].
 
 Refuted if at large test noise the error with decay is not below that without, or W_1 does not shrink as it must. The
 two questions are answered by verdicts of their own: no more than 25% above the best linear map, no more than 10% above
@@ -137,7 +138,7 @@ def draw(results):
         figures.band(axes["fit"], step, fit, colour=colours[gamma])
         left, must = share_left(results, gamma)
         figures.band(axes["off"], step, left, colour=colours[gamma])
-        axes["off"].plot(step, np.median(must, axis=0), "k:", label=None if gamma else "known beforehand")
+        axes["off"].plot(step, np.median(must, axis=0), "k:", label=None if gamma else "predicted")
     for (name, rows), style in zip(references(results).items(), ("--", ":"), strict=True):
         figures.band(axes["noise"], NOISE, rows, colour=figures.REFERENCE, style=style, label=name)
     figures.log_log(axes["noise"], "relative test noise", "relative RMSE on fresh signals", "a  error under noise")

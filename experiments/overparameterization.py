@@ -41,7 +41,7 @@ METRICS = ["regression_error", "off_subspace_error", "test_error", "noise_sensit
            ji.Metric("measured_extremes", measured_extremes, ("extreme",))]  # fmt: skip
 
 PAPER = ji.Sweep(
-    axes={"width": [50, 100, 200, 400, 800], "gamma": [0.0, 0.1], "seed": range(8)},
+    axes={"width": [50, 100, 200, 400, 800], "gamma": [0.0, 0.1], "seed": range(16)},
     fixed={"signal_dim": 200, "measurement_dim": 100, "subspace_dim": 5, "samples": 1000, "depth": 3},
     steps=2500,
     records=100,

@@ -25,8 +25,8 @@ def experiment():
 def trained(experiment):
     sweep = experiment.grid("quick")
     axes = {"gamma": [0.0, 0.1], "seed": range(2)}
-    fixed = {**SIZES, "width": 40, "depth": 2}
-    return run_sweep(replace(sweep, axes=axes, fixed=fixed, steps=400, records=5))
+    fixed = {**SIZES, "width": 40, "depth": 2, "momentum": 0.9}
+    return run_sweep(replace(sweep, axes=axes, fixed=fixed, steps=100, records=5))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_first_layer_of_a_trained_network_decays_as_it_must(experiment, trai
     ("index", "metric", "where", "factor"),
     [
         (0, "first_layer_off", {"gamma": 0.1, "record": 4}, 1.02),
-        (1, "noisy_error", {"gamma": 0.0}, 0.3),
+        (1, "noisy_error", {"gamma": 0.0}, 0.2),
         (3, "noisy_error", {"gamma": 0.1}, 1.2),
     ],
 )
@@ -66,6 +66,7 @@ def test_a_violated_claim_fails_alone(experiment, results, index, metric, where,
 
 
 def test_errors_above_the_best_linear_map_fail(experiment, results):
+    # they are above the oracle's, too, which no linear map reaches
     broken = results.copy(deep=True)
     linear, _ = load_module(FILE).references(results).values()
     broken.noisy_error.loc[{"gamma": 0.1, "record": 4}] = 1.3 * linear
