@@ -88,7 +88,7 @@ def descent(problem: Any, network: Any, *, step_rule: str = "default", gamma: fl
         return made
     if is_traced(*network.weights):
         raise UnknownNumbers("weights must be known numbers: the step size depends on them")
-    largest = theory.linearise(problem, network.weights).extremes()[1]
+    largest = theory.linearise(problem, network.weights).largest()
     return ji.Descent(STABLE * 2 / largest, made.weight_decay)
 
 

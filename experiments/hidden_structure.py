@@ -124,14 +124,13 @@ def draw(results):
     # one lighter shade is left to the weaker decays of other figures
     colours = figures.decay_colours([*gammas, min(filter(None, gammas), default=1.0) / 2])
     for strip, gamma in zip(strips, gammas, strict=True):
-        strip[0].set_ylabel(f"$\\gamma$ = {gamma:g}" + (" (none)" if gamma == 0 else ""))
+        strip[0].set_ylabel(f"singular values\n$\\gamma$ = {gamma:g}" + (" (none)" if gamma == 0 else ""))
         one = finished(results, gamma)
         if one.sizes["seed"]:
             _draw_strip(strip, one, colours[gamma], rank)
             _draw_summary(summary, one, colours[gamma], gamma)
     for layer, panel in enumerate(strips[0]):
-        title = f"W$_{layer + 1}$" if layer else "a  singular values: W$_1$"
-        panel.set_title(title, loc="left", fontweight="bold")
+        panel.set_title(f"{'' if layer else 'a  '}W$_{layer + 1}$", loc="left", fontweight="bold")
     top.supxlabel(STEPS, fontsize=8)
     _label_summary(summary, rank)
     handles = {label: handle for panel in (*summary.values(), strips[0, 0]) for handle, label in
@@ -145,7 +144,9 @@ def _label_summary(summary, rank):
     summary["rank"].axhline(rank, color=figures.REFERENCE, linestyle="-.", linewidth=0.8, label=f"s = {rank}")
     figures.log_log(summary["rank"], STEPS, "effective rank", "b  the map (thick), its layers (thin)")
     figures.log_log(summary["angle"], STEPS, "sine of largest angle", "c  misalignment")
-    summary["rank"].set(yscale="linear", ylim=(0, None))
+    summary["rank"].set_ylim(bottom=1)
+    summary["rank"].yaxis.set_major_formatter("{x:g}")
+    summary["rank"].yaxis.set_minor_formatter("")
     summary["angle"].set_ylim(bottom=1e-9)
     for label, (style, _) in FORMS.items():
         summary["angle"].plot([], [], style, color=figures.REFERENCE, label=label)
@@ -157,9 +158,8 @@ def _draw_strip(strip, one, colour, rank):
     for layer, panel in enumerate(strip):
         values = one.layer_values.values[:, :, layer]
         rest = values[:, :, rank:]
-        panel.fill_between(step, rest.min(axis=(0, 2)), rest.max(axis=(0, 2)), color="0.8", linewidth=0,
+        panel.fill_between(step, rest.min(axis=(0, 2)), rest.max(axis=(0, 2)), color="0.7", linewidth=0,
                            label="_" if layer else "values beyond s")  # fmt: skip
-        panel.plot(step, np.median(rest, axis=0), color="0.6", linewidth=0.4)
         for index in range(rank):
             figures.band(panel, step, values[:, :, index], colour=colour)
         panel.set(xscale="log", yscale="log", ylim=(1e-3, 6))

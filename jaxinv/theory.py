@@ -90,45 +90,71 @@ def plateau(problem: Problem, depth: int, weight_decay: float) -> float:
 class Linearisation(NamedTuple):
     """Gradient descent without decay, linearised at a network: E <- E - step_size K(E). Fact 7. [exact] at the start
 
-    E, (rank, signal_dim), is the error of the fit on compressed data, K(E) = sum_l inputs[l] E outputs[l] with
-    `inputs` (depth, rank, rank) = P_{l-1}^T P_{l-1} and `outputs` (depth, signal_dim, signal_dim) = B_l B_l^T. `error`
+    E, (rank, signal_dim), is the error of the fit on compressed data, K(E) = sum_l inputs[l] E outputs[:, l] with
+    `inputs` (depth, rank, rank) = P_{l-1}^T P_{l-1} and `outputs` (signal_dim, depth, signal_dim) = B_l B_l^T. `error`
     is E at the network, in units in which `beyond`, the part of X that no linear map reaches, and it have norm
     regression_error together.
     """
 
     inputs: Float[np.ndarray, "depth rank rank"]
-    outputs: Float[np.ndarray, "depth signal_dim signal_dim"]
+    outputs: Float[np.ndarray, "signal_dim depth signal_dim"]
     error: Float[np.ndarray, "rank signal_dim"]
     beyond: float
 
     def apply(self, error: Float[np.ndarray, "rank signal_dim"]) -> Float[np.ndarray, "rank signal_dim"]:
         """K(error), without the matrix K of rank x signal_dim rows."""
-        return (self.inputs @ error @ self.outputs).sum(axis=0)
+        rank, size = error.shape
+        # two matrix products: all layers beside each other
+        through = (error @ self.outputs.reshape(size, -1)).reshape(rank, -1, size)
+        return self.inputs.swapaxes(0, 1).reshape(rank, -1) @ through.swapaxes(0, 1).reshape(-1, size)
 
     def extremes(self) -> tuple[float, float]:
-        """The smallest and the largest eigenvalue of K, by LOBPCG and Lanczos; NaN for one not within 0.1%."""
-        from scipy.sparse.linalg import LinearOperator, eigsh, lobpcg
+        """The smallest and the largest eigenvalue of K."""
+        return self.smallest(), self.largest()
 
-        shape, size = self.error.shape, self.error.size
+    def largest(self) -> float:
+        """The largest eigenvalue of K, by Lanczos iteration; NaN if not within 0.1%."""
+        from scipy.sparse.linalg import eigsh
 
-        def operator(function):
-            return LinearOperator((size, size), matvec=lambda v: function(v.reshape(shape)).ravel(), dtype=np.float64)  # pyright: ignore[reportCallIssue]
+        apply = self._operator(self.apply)
+        # ARPACK would draw the start: so the same network gives the same bits
+        values, vectors = eigsh(apply, 1, which="LA", v0=self._start(self._column())[:, 0])
+        return _checked(apply, values[0], vectors[:, 0])
 
-        apply = operator(self.apply)
-        # outputs are near multiples of the identity, inputs may be ill-conditioned: they precondition, and their
-        # lowest direction times the lowest of the outputs is where the iteration starts
-        column = (self.inputs * np.trace(self.outputs, axis1=1, axis2=2)[:, None, None]).sum(axis=0) / shape[1]
+    def smallest(self) -> float:
+        """The smallest eigenvalue of K, by LOBPCG; NaN if not within 0.1%.
+
+        Outputs are near multiples of the identity, inputs may be ill-conditioned: these precondition.
+        """
+        from scipy.sparse.linalg import lobpcg
+
+        apply, column = self._operator(self.apply), self._column()
         inverse = np.linalg.inv(column)
-        rows, columns = (np.linalg.eigh(part)[1] for part in (column, self.outputs.sum(axis=0)))
-        start = np.stack([np.outer(rows[:, 0], columns[:, i]).ravel() for i in range(min(4, shape[1]))], axis=1)
-        # what the start is exactly orthogonal to would never be found
-        start += 1e-3 / size**0.5 * np.random.default_rng(0).normal(size=start.shape)
         tolerance = 1e-9 * np.linalg.norm(column, 2)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that not all of the block converged: `_checked` decides
-            low = lobpcg(apply, start, M=operator(lambda e: inverse @ e), largest=False, tol=tolerance, maxiter=500)
-        high = eigsh(apply, 1, which="LA", v0=start.sum(axis=1))
-        return _checked(apply, low[0].min(), low[1][:, low[0].argmin()]), _checked(apply, high[0][0], high[1][:, 0])
+            made = lobpcg(apply, self._start(column), M=self._operator(lambda e: inverse @ e), largest=False,
+                          tol=tolerance, maxiter=500)  # fmt: skip
+        return _checked(apply, made[0].min(), made[1][:, made[0].argmin()])
+
+    def _column(self) -> Float[np.ndarray, "rank rank"]:
+        """The mean of K over signal space."""
+        trace = np.trace(self.outputs, axis1=0, axis2=2)
+        return (self.inputs * trace[:, None, None]).sum(axis=0) / len(self.outputs)
+
+    def _start(self, column) -> Float[np.ndarray, "size block"]:
+        """Where iterations start: the lowest direction of the inputs times the lowest of the outputs."""
+        rows, columns = (np.linalg.eigh(part)[1] for part in (column, self.outputs.sum(axis=1)))
+        block = min(4, len(columns))
+        start = np.stack([np.outer(rows[:, 0], columns[:, i]).ravel() for i in range(block)], axis=1)
+        # what the start is exactly orthogonal to would never be found
+        return start + 1e-3 / len(start) ** 0.5 * np.random.default_rng(0).normal(size=start.shape)
+
+    def _operator(self, function) -> Any:
+        from scipy.sparse.linalg import LinearOperator
+
+        shape, size = self.error.shape, self.error.size
+        return LinearOperator((size, size), matvec=lambda v: function(v.reshape(shape)).ravel(), dtype=np.float64)  # pyright: ignore[reportCallIssue]
 
     def curve(self, step_size: float, steps: int, until: float = 0.0) -> Float[np.ndarray, " steps_and_0"]:
         """The regression_error after 0, 1, ..., `steps` linearised steps; it ends early at `until`, or above 1e100."""
@@ -163,7 +189,7 @@ def linearise(problem: Problem, weights: Sequence[Any]) -> Linearisation:
     scale = np.linalg.norm(signals)
     return Linearisation(
         inputs=np.stack([rows @ rows.T for rows in forward[:-1]]),
-        outputs=np.stack([rows @ rows.T for rows in backward[::-1]]),
+        outputs=np.stack([rows @ rows.T for rows in backward[::-1]], axis=1),
         error=(forward[-1] - targets) / scale,
         beyond=float(np.linalg.norm(signals - left[:, :rank] @ targets) / scale),
     )

@@ -22,21 +22,29 @@ def experiment():
     return find(["depth"], ROOT / "experiments")[0]
 
 
+def fit_curve(start, arrival):
+    """From 1 through 0.1 at step `start` and 1e-4 at step `arrival`."""
+    return np.exp(np.interp(STEP, [0, start, arrival, 2000], np.log([1, 0.1, 1e-4, 1e-6])))
+
+
 def off_subspace_curve(half, arrival):
     """From 1 through 0.5 at step `half` and 0.2 at step `arrival`."""
     return np.exp(np.interp(STEP, [0, half, arrival, 2000], np.log([1, 0.5, 0.2, 0.1])))
+
+
+def by_depth(curve):
+    """`curve` for each of DEPTHS, with an axis each for rule, gamma and seed."""
+    return np.stack([curve(depth) for depth in DEPTHS])[:, None, None, None]
 
 
 @pytest.fixture
 def good():
     """Results that show every claim, under both rules: steps to each goal fall with depth."""
     shape = (len(DEPTHS), 2, 2, 3, len(STEP))
-    depth, _, gamma, seed, _ = np.ix_(np.array(DEPTHS), np.arange(2), np.array(GAMMAS), np.arange(3), STEP)
+    gamma = np.array(GAMMAS)[:, None, None]
     curves = {
-        "regression_error": np.exp(-0.02 * depth * STEP) * (1 + 0.1 * seed),
-        "off_subspace_error": np.stack([off_subspace_curve(200 / d, 500 + 500 / d) for d in DEPTHS])[
-            :, None, None, None
-        ],
+        "regression_error": by_depth(lambda depth: fit_curve(100 / depth, 400 + 400 / depth)),
+        "off_subspace_error": by_depth(lambda depth: off_subspace_curve(200 / depth, 500 + 500 / depth)),
         "test_error": 0.01,
         "noise_sensitivity": np.where(gamma > 0, 0.3, 1.0),
     }
@@ -56,10 +64,10 @@ def lose_a_seed(results):
     results.diverged.loc[{"depth": 5, "step_rule": "default", "seed": 0}] = True
 
 
-def fit_alike(rule):
+def fit_like(rule, start, arrival):
     def change(results):
-        at = {"step_rule": rule, "gamma": 0.0}
-        results.regression_error.loc[at] = results.regression_error.sel(at).sel(depth=2)
+        row = xr.DataArray(fit_curve(start, arrival), dims="record")
+        results.regression_error.loc[{"depth": 10, "step_rule": rule, "gamma": 0.0}] = row
 
     return change
 
@@ -79,26 +87,29 @@ def decay_in_vain(results):
 def test_the_judge_holds_on_results_that_show_the_claims(experiment, good):
     verdicts = experiment.judge(good)
     assert all(verdict.holds for verdict in verdicts), [verdict.line() for verdict in verdicts]
-    measured = [verdict.measured for verdict in verdicts[1:4]]
-    assert measured == pytest.approx([0.2, 0.2, 550 / 750], rel=0.05)  # depth 10 over depth 2, not over depth 1
+    measured = [verdict.measured for verdict in verdicts[1:5]]
+    # depth 10 over depth 2, not over depth 1
+    assert measured == pytest.approx([0.2, 440 / 600, 0.2, 550 / 750], rel=0.05)
 
 
 @pytest.mark.parametrize(
     ("index", "violate"),
     [
         (0, lose_a_seed),
-        (1, fit_alike("shared")),
-        (2, decay_like("shared", 100, 550)),
-        (3, decay_like("shared", 20, 750)),
-        (4, fit_alike("default")),
-        (5, decay_like("default", 100, 550)),
-        (6, decay_like("default", 20, 750)),
-        (7, decay_in_vain),
+        (1, fit_like("shared", 50, 440)),
+        (2, fit_like("shared", 10, 600)),
+        (3, decay_like("shared", 100, 550)),
+        (4, decay_like("shared", 20, 750)),
+        (5, fit_like("default", 50, 440)),
+        (6, fit_like("default", 10, 600)),
+        (7, decay_like("default", 100, 550)),
+        (8, decay_like("default", 20, 750)),
+        (9, decay_in_vain),
     ],
 )
 def test_the_judge_fails_the_claim_that_is_violated(experiment, good, index, violate):
     violate(good)
-    assert [verdict.holds for verdict in experiment.judge(good)] == [i != index for i in range(8)]
+    assert [verdict.holds for verdict in experiment.judge(good)] == [i != index for i in range(10)]
 
 
 def test_diverged_runs_are_counted_and_never_arrive(experiment, good):
@@ -107,8 +118,8 @@ def test_diverged_runs_are_counted_and_never_arrive(experiment, good):
     good.diverged.loc[{"depth": 10, "step_rule": "default", "seed": [0, 1]}] = True
     verdicts = experiment.judge(good)
     assert verdicts[0].measured == pytest.approx(2 / 12)
-    assert [verdict.measured for verdict in verdicts[4:7]] == [np.inf] * 3
-    assert verdicts[7].holds
+    assert [verdict.measured for verdict in verdicts[5:9]] == [np.inf] * 4
+    assert verdicts[9].holds
 
 
 def test_a_small_sweep_is_judged_and_drawn(experiment, tmp_path):
@@ -125,5 +136,5 @@ def test_a_small_sweep_is_judged_and_drawn(experiment, tmp_path):
     np.testing.assert_allclose(eta.sel(step_rule="shared"), 0.05, rtol=1e-6)
     np.testing.assert_allclose(eta.sel(step_rule="default"), [16 / (2 * 64), 16 / (3 * 64)], rtol=1e-6)
     verdicts = experiment.judge(results)
-    assert [verdicts[i].holds for i in (0, 2, 6, 7)] == [True, True, False, True], [v.line() for v in verdicts]
+    assert [verdicts[i].holds for i in (0, 3, 8, 9)] == [True, True, False, True], [v.line() for v in verdicts]
     experiment.draw(results).savefig(tmp_path / "figure.png")

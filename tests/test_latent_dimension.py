@@ -37,7 +37,7 @@ def test_the_bound_beyond_the_measurements_is_that_of_the_best_map(results):
     measured = rng.standard_normal((20, 24))
     best = np.linalg.pinv(measured)  # least squares over all maps from 20 measurements of 24 coefficients
     error = np.linalg.norm(best @ measured - np.eye(24)) / 24**0.5
-    np.testing.assert_allclose(module.least_error(np.array([24, 3]), 20), [error, 0], atol=1e-12)
+    np.testing.assert_allclose(module.least_error(np.array([24, 3]), 20), np.array([error, 0]), atol=1e-12)
 
 
 BELOW, BEYOND = {"subspace_dim": 2}, {"subspace_dim": 24}

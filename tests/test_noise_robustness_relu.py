@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,10 +11,18 @@ import pytest
 import jaxinv as ji
 from jaxinv.experiment import find, load_module
 from jaxinv.frame import plain_frame
+from jaxinv.metrics import error_halves
 from jaxinv.sweep import run_sweep
 
 FILE = Path(__file__).parent.parent / "experiments" / "noise_robustness_relu.py"
-SIZES = {"signal_dim": 24, "measurement_dim": 12, "subspace_dim": 1, "subspaces": 3, "samples": 24, "held_out": 60}
+SIZES: dict[str, Any] = {
+    "signal_dim": 24,
+    "measurement_dim": 12,
+    "subspace_dim": 1,
+    "subspaces": 3,
+    "samples": 24,
+    "held_out": 60,
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +63,7 @@ def test_the_first_layer_of_a_trained_network_decays_as_it_must(experiment, trai
 @pytest.mark.parametrize(
     ("index", "metric", "where", "factor"),
     [
-        (0, "first_layer_off", {"gamma": 0.1, "record": 4}, 1.02),
+        (0, "first_layer_off", {"gamma": 0.1, "record": 2}, 1.02),
         (1, "noisy_error", {"gamma": 0.0}, 0.2),
         (3, "noisy_error", {"gamma": 0.1}, 1.2),
     ],
@@ -80,10 +89,15 @@ def test_a_diverged_run_fails_what_it_enters(experiment, results):
     assert [verdict.holds for verdict in experiment.judge(broken)] == [True, False, False, False]
 
 
-def test_references_are_the_errors_of_their_maps(trained):
+@pytest.fixture(scope="module")
+def problem():
+    """That of seed 1, with many held-out pairs."""
+    return ji.union_problem(jax.random.key(1), **{**SIZES, "held_out": 3000})
+
+
+def test_references_are_the_errors_of_their_maps(trained, problem):
     module = load_module(FILE)
-    problem = ji.union_problem(jax.random.key(1), **SIZES)
-    signals, clean = (np.asarray(array) for array in problem.test_data(jax.random.key(9), 6000))
+    signals, clean = (np.asarray(array) for array in problem.held_out)
     operator = np.asarray(problem.operator)
     sigma = float(problem.noise_variance(1.0)) ** 0.5
     noisy = clean + sigma * np.random.default_rng(0).standard_normal(clean.shape)
@@ -97,15 +111,15 @@ def test_references_are_the_errors_of_their_maps(trained):
     }
     for name, rows in module.references(trained).items():
         error = np.linalg.norm(found[name] - signals) / np.linalg.norm(signals)
-        assert abs(rows[1, -1] / error - 1) < 0.03, name
-    assert (np.diff(rows, axis=1) > 0).all()
+        assert abs(rows[1, -1] / error - 1) < 0.04, name
+        assert np.min(np.diff(rows, axis=1)) > 0
 
 
-def test_the_recorded_error_is_that_of_the_noisy_held_out_pairs():
+def test_the_recorded_error_is_that_of_the_noisy_held_out_pairs(problem):
     module = load_module(FILE)
-    problem = ji.union_problem(jax.random.key(0), **{**SIZES, "held_out": 3000})
     network = ji.layer_product(jax.random.key(0), problem, width=40, depth=2)
-    errors = np.asarray(module.noisy_error(plain_frame(problem), network))
-    known = ji.measure(problem, network)
-    exact = ji.noisy_test_error(float(known["test_error"]), float(known["noise_sensitivity"]), module.NOISE)
+    frame = plain_frame(problem)
+    errors = np.asarray(module.noisy_error(frame, network))
+    bias, sensitivity = error_halves(frame, network.end_to_end())
+    exact = ji.noisy_test_error(float(bias), float(sensitivity), module.NOISE)
     np.testing.assert_allclose(errors, exact, rtol=0.05)

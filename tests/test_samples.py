@@ -38,8 +38,8 @@ def test_it_holds_and_draws(experiment, results):
 
 def test_ridge_is_that_of_the_baselines():
     module = load_module(FILE)
-    sizes = {"signal_dim": 40, "measurement_dim": 20, "subspace_dim": 2, "samples": 20}
-    problem = ji.subspace_problem(jax.random.key(0), **sizes, noise=0.2)
+    key = jax.random.key(0)
+    problem = ji.subspace_problem(key, signal_dim=40, measurement_dim=20, subspace_dim=2, samples=20, noise=0.2)
     largest = np.linalg.norm(problem.measurements, 2) ** 2
     for frame in (plain_frame(problem), compressed_frame(problem)):
         halves = np.asarray(module.ridge_halves(frame, None))
@@ -52,7 +52,7 @@ def test_below_s_samples_no_map_with_their_range_does_better(results):
     module = load_module(FILE)
     kept = np.linalg.qr(np.random.default_rng(0).standard_normal((5, 3)))[0]
     error = np.linalg.norm(kept @ kept.T - np.eye(5)) / 5**0.5
-    np.testing.assert_allclose(module.least_error(np.array([3, 5, 7]), 5), [error, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(module.least_error(np.array([3, 5, 7]), 5), np.array([error, 0, 0]), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_linearisation_is_that_of_the_network(depth, noise, samples):
 def test_the_linearised_curve_is_that_of_the_dense_matrix():
     problem, network, descent = trio(depth=2, width=60)
     made = theory.linearise(problem, network.weights)
-    dense = sum(np.kron(a, b) for a, b in zip(made.inputs, made.outputs, strict=True))
+    dense = sum(np.kron(a, b) for a, b in zip(made.inputs, made.outputs.swapaxes(0, 1), strict=True))
     values, vectors = np.linalg.eigh(dense)
     start = vectors.T @ made.error.ravel()
     curve = made.curve(descent.step_size, 500)
