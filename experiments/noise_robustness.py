@@ -120,4 +120,5 @@ EXPERIMENT = ji.Experiment(
     grids={"quick": QUICK, "paper": PAPER},
     draw=draw,
     judge=judge,
+    paper={"signal_dim": 200, "measurement_dim": 100, "subspace_dim": 5, "width": 400, "depth": 5},
 )

@@ -1,5 +1,9 @@
 """Tests run in x64, with shapes checked, warnings as errors, and two host devices."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before anything loads it
+
 import jax
 from jaxtyping import install_import_hook
 
