@@ -23,7 +23,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ PRESETS = {
     ),
     "paper": Preset(
         width=(50, 100, 200, 400, 800, 1600), depth=(2, 3, 5, 10), seeds=32, steps=3000, stable_width=400,
-        off_width=(50, 100, 200, 400, 1600), off_depth=(2, 3, 5), off_seeds=16, gamma=(0.01, 0.03, 0.1, 0.14, 0.2),
+        off_width=(50, 100, 200, 400, 1600), off_depth=(2, 3, 5), off_seeds=8, gamma=(0.01, 0.03, 0.1, 0.14, 0.2),
     ),
 }  # fmt: skip
 
@@ -233,7 +233,8 @@ def gather(preset: Preset, folder: Path) -> Any:
     begun = time.perf_counter()
     for count, (make, *point) in enumerate(jobs):
         name = "-".join([make.__name__, *map(str, point)])
-        digest = hashlib.sha256(canonical([ANALYSIS, asdict(preset), name]).encode()).hexdigest()[:16]
+        seeds = preset.off_seeds if make is off_group else (preset.seeds, preset.steps, preset.stable_width)
+        digest = hashlib.sha256(canonical([ANALYSIS, preset.problem, seeds, name]).encode()).hexdigest()[:16]
         path = folder / "groups" / f"{name}-{digest}.nc"
         if path.exists():
             made = xarray.load_dataset(path, engine="h5netcdf")

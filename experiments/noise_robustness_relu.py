@@ -71,10 +71,10 @@ PAPER = ji.Sweep(
     network=ji.relu_network,
 )  # fmt: skip
 QUICK = ji.Sweep(
-    axes={"gamma": [0.0, 0.01, 0.03], "seed": range(4)},
+    axes={"gamma": [0.0, 0.01, 0.03], "seed": range(3)},
     fixed={"signal_dim": 64, "measurement_dim": 32, "subspace_dim": 2, "subspaces": 4, "samples": 160,
            "held_out": 400, "width": 128, "depth": 3, "momentum": 0.9},
-    steps=1500,
+    steps=1000,
     records=20,
     metrics=METRICS,
     precision="float32",

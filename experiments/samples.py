@@ -66,7 +66,7 @@ PAPER = ji.Sweep(
     precision="float64",
 )
 QUICK = ji.Sweep(
-    axes={"samples": [2, 4, 8, 16, 40], "gamma": [0.0, 0.03, 0.1], "seed": range(4)},
+    axes={"samples": [2, 4, 8, 16, 40], "gamma": [0.0, 0.03, 0.1], "seed": range(3)},
     fixed={"signal_dim": 64, "measurement_dim": 32, "subspace_dim": 4, "noise": 0.2, "width": 100, "depth": 2},
     steps=2000,
     records=[0, 2000],
