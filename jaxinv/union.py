@@ -43,14 +43,13 @@ def union_problem(
     check_known("operator", operator, operators.GENERATORS)
     latent = union_of_subspaces(key, d, s, members, condition_number)
     matrix = operators.GENERATORS[operator](key, m, d)
-    pairs = _pairs(latent.draw(key, fresh), matrix)
     signals, measurements = _pairs(latent.training(key, n), matrix)
-    problem = Problem(matrix, signals, measurements, latent=latent, held_out=pairs)
+    problem = Problem(matrix, signals, measurements, latent=latent, held_out=_pairs(latent.draw(key, fresh), matrix))
     if noise == 0:
         return problem
     draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), (n, m))
     noisy = measurements + draw * jnp.sqrt(problem.noise_variance(noise))
-    return Problem(matrix, signals, noisy, latent=latent, held_out=pairs)
+    return Problem(matrix, signals, noisy, latent=latent, held_out=problem.held_out)
 
 
 def _pairs(signals, matrix):
