@@ -117,7 +117,7 @@ def test_diverged_runs_are_counted_and_never_arrive(experiment, good):
         good[name].loc[{"depth": 10, "step_rule": "default", "seed": [0, 1]}] = np.nan
     good.diverged.loc[{"depth": 10, "step_rule": "default", "seed": [0, 1]}] = True
     verdicts = experiment.judge(good)
-    assert verdicts[0].measured == pytest.approx(2 / 12)
+    assert verdicts[0].measured == pytest.approx(4 / 48)
     assert [verdict.measured for verdict in verdicts[5:9]] == [np.inf] * 4
     assert verdicts[9].holds
 
