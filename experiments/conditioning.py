@@ -110,16 +110,6 @@ def final_error(results, gamma):
     return ji.noisy_test_error(at(results, "test_error", gamma, -1), at(results, "noise_sensitivity", gamma, -1), NOISE)
 
 
-def draw_spread(axes, x, rows, **style):
-    """Median and range over the runs with a finite value, `rows` (condition_number, seed), where there are any."""
-    kept = np.isfinite(rows).any(axis=1)
-    if not kept.any():
-        return
-    finite = [row[np.isfinite(row)] for row in rows[kept]]
-    # three rows whose median and range are those of the seeds, however many each point has
-    figures.band(axes, x[kept], np.array([[row.min(), np.median(row), row.max()] for row in finite]).T, **style)
-
-
 def draw_fit(axes, results):
     """Fit without decay against the step, one colour a condition number; diverged runs left out."""
     from matplotlib import colormaps
@@ -143,9 +133,9 @@ def draw_errors(axes, results, colours):
     strongest, x = float(results.gamma.max()), results.condition_number.values
     ends, expected = settled(results, strongest)
     plain, decayed = final_error(results, 0.0), final_error(results, strongest)
-    draw_spread(axes, x, plain, colour=colours[0.0], label=f"test noise {NOISE:g}, no decay")
-    draw_spread(axes, x, decayed, colour=colours[strongest], label=f"test noise {NOISE:g}, with decay")
-    draw_spread(axes, x, ends, colour=colormaps["viridis"](0.2), label="regression error, with decay")
+    figures.finite_band(axes, x, plain, colour=colours[0.0], label=f"test noise {NOISE:g}, no decay")
+    figures.finite_band(axes, x, decayed, colour=colours[strongest], label=f"test noise {NOISE:g}, with decay")
+    figures.finite_band(axes, x, ends, colour=colormaps["viridis"](0.2), label="regression error, with decay")
     axes.plot(x, np.median(expected, axis=1), "--", color=figures.REFERENCE, label="the same, to first order")
     figures.log_log(axes, "condition number $\\kappa$", "error after all steps", "d  where they end")
 
@@ -158,7 +148,7 @@ def draw(results):
     colours = figures.decay_colours([0.0, strongest])
     draw_fit(axes["fit"], results)
     measured, wide = fit_rates(results)
-    draw_spread(axes["rate"], x, measured, colour=colours[0.0], label="no decay")
+    figures.finite_band(axes["rate"], x, measured, colour=colours[0.0], label="no decay")
     axes["rate"].plot(x, np.median(wide, axis=1), "--", color=figures.REFERENCE, label="limit of infinite width")
     figures.log_log(axes["rate"], "condition number $\\kappa$", "$-$log of the contraction", "b  late rate of the fit")
     product = (
@@ -166,7 +156,7 @@ def draw(results):
     )
     late = [theory.steps_to_off_subspace(OFF, 1.0, float(np.median(row)), 1.0) for row in product]
     label = f"$\\gamma$ = {strongest:g}"
-    draw_spread(axes["off"], x, off_steps(results, strongest), colour=colours[strongest], label=label)
+    figures.finite_band(axes["off"], x, off_steps(results, strongest), colour=colours[strongest], label=label)
     axes["off"].plot(x, late, "--", color=figures.REFERENCE, label="$(1-\\eta\\lambda)^t$")
     figures.log_log(axes["off"], "condition number $\\kappa$", f"steps to error {OFF:g}", "c  off-subspace error")
     draw_errors(axes["errors"], results, colours)

@@ -124,16 +124,6 @@ def expected(results):
     return {"fit": np.median(fit, axis=1), "half": np.median(half, axis=1)}
 
 
-def draw_spread(axes, x, rows, **style):
-    """Median and range over the runs with a finite value, `rows` (depth, seed), at the depths that have any."""
-    kept = np.isfinite(rows).any(axis=1)
-    if not kept.any():
-        return
-    finite = [row[np.isfinite(row)] for row in rows[kept]]
-    # three rows whose median and range are those of the seeds, however many each depth has
-    figures.band(axes, x[kept], np.array([[row.min(), np.median(row), row.max()] for row in finite]).T, **style)
-
-
 def draw_curves(axes, results, strongest):
     """Fit without decay and off-subspace error with it against the step, one colour a depth; diverged runs left out."""
     from matplotlib import colormaps
@@ -164,7 +154,7 @@ def draw_waits(axes, results, colours, title):
         "off": (f"off-subspace error {OFF:g}, with decay", colours[strongest], "-"),
     }
     for goal, (label, colour, style) in goals.items():
-        draw_spread(axes, depth, found[goal], colour=colour, label=label, style=style)
+        figures.finite_band(axes, depth, found[goal], colour=colour, label=label, style=style)
     axes.plot(depth, theory["fit"], "--", color=figures.REFERENCE, lw=1, label=f"{FIT:g}, limit of infinite width")
     axes.plot(depth, theory["half"], ":", color=figures.REFERENCE, lw=1, label="half, rate $(1-\\eta\\lambda)^{L}$")
     figures.log_log(axes, DEPTH_LABEL, "steps to reach", title)
@@ -193,7 +183,9 @@ def draw(results):
     for rule in RULES:
         axes[rule].set_ylim(np.min(limits), np.max(limits))
     for gamma, label in ((0.0, "no decay"), (strongest, f"$\\gamma$ = {strongest:g}")):
-        draw_spread(axes["test"], default.depth.values, final_error(default, gamma), colour=colours[gamma], label=label)
+        figures.finite_band(
+            axes["test"], default.depth.values, final_error(default, gamma), colour=colours[gamma], label=label
+        )
     figures.log_log(axes["test"], DEPTH_LABEL, "relative RMSE", f"e  default, test noise {NOISE:g}")
     axes["test"].set_ylim(0.03, 2)
     axes["test"].legend(*axes["test"].get_legend_handles_labels(), loc="upper right")

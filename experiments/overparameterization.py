@@ -104,16 +104,6 @@ def width_labels(results, x):
     return [f"{ratio:g}{loss}" for ratio, loss in zip(x, losses, strict=True)]
 
 
-def draw_spread(axes, x, rows, **style):
-    """Median and range over the runs with a finite value, `rows` (width, seed), at the widths that have any."""
-    kept = np.isfinite(rows).any(axis=1)
-    if not kept.any():
-        return
-    finite = [row[np.isfinite(row)] for row in rows[kept]]
-    # three rows whose median and range are those of the seeds, however many each width has
-    figures.band(axes, x[kept], np.array([[row.min(), np.median(row), row.max()] for row in finite]).T, **style)
-
-
 def draw_curves(axes, results, strongest):
     """Fit without decay against the step, off-subspace error with it against eta lambda t, one colour a width."""
     from matplotlib import colormaps
@@ -147,12 +137,14 @@ def draw(results):
     x = results.width.values / json.loads(results.attrs["arguments"])["problem"]["measurement_dim"]
     colours = figures.decay_colours([0.0, strongest])
     fit, off = steps_to(results, "regression_error", 0.0, FIT), steps_to(results, "off_subspace_error", strongest, OFF)
-    draw_spread(axes["steps"], x, off, colour=colours[strongest], label=f"off-subspace error {OFF:g}, with decay")
-    draw_spread(axes["steps"], x, fit, colour=colours[0.0], label=f"regression error {FIT:g}, no decay")
+    figures.finite_band(
+        axes["steps"], x, off, colour=colours[strongest], label=f"off-subspace error {OFF:g}, with decay"
+    )
+    figures.finite_band(axes["steps"], x, fit, colour=colours[0.0], label=f"regression error {FIT:g}, no decay")
     wide = np.median(wide_limit(results), axis=1)
     axes["steps"].plot(x, wide, "--", color=figures.REFERENCE, label="the same, limit of infinite width")
     for gamma, label in ((0.0, "no decay"), (strongest, f"$\\gamma$ = {strongest:g}")):
-        draw_spread(axes["test"], x, final_error(results, gamma), colour=colours[gamma], label=label)
+        figures.finite_band(axes["test"], x, final_error(results, gamma), colour=colours[gamma], label=label)
     figures.log_log(axes["steps"], "width over measurements $d_w/m$", "steps to reach", "c  convergence")
     figures.log_log(axes["test"], "width over measurements $d_w/m$", "relative RMSE",
                     f"d  fresh signals, test noise {NOISE:g}")  # fmt: skip

@@ -72,6 +72,15 @@ def band(axes: Any, x: Any, rows: Any, *, colour: Any, label: str | None = None,
     axes.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=colour, alpha=0.2, linewidth=0)
 
 
+def finite_band(axes: Any, x: Any, rows: Any, **style: Any) -> None:
+    """`band` of those `rows` (points first, seeds second) that are finite, at the points that have any."""
+    kept = np.isfinite(rows).any(axis=1)
+    if kept.any():
+        finite = [row[np.isfinite(row)] for row in rows[kept]]
+        # three rows whose median and range are those of the seeds, however many each point has
+        band(axes, x[kept], np.array([[row.min(), np.median(row), row.max()] for row in finite]).T, **style)
+
+
 def log_log(axes: Any, xlabel: str, ylabel: str, title: str) -> None:
     """Logarithmic scales and labels; `title` says what the panel shows."""
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
