@@ -2,14 +2,14 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from . import operators
-from .checks import check_count, check_number, fail
+from .checks import AnyArray, check_count, check_number, fail
 from .problem import Problem
 from .signals import numerical_rank, rounding
 
-Map = Float[Array, "signal_dim measurement_dim"]
+Map = Float[AnyArray, "signal_dim measurement_dim"]
 HELD_OUT = 0.2
 """Share of the training pairs, the last ones, on which parameters are chosen."""
 

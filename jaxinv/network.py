@@ -21,6 +21,7 @@ class Layers(eqx.Module):
     """A chain of layers without biases. `weights` holds (out, in) arrays, W_1 first."""
 
     weights: tuple[Float[AnyArray, "_ _"], ...]
+    is_linear: ClassVar[bool]
 
     @property
     def depth(self) -> int:

@@ -75,8 +75,8 @@ class Problem(eqx.Module):
         self.measurement_rank = _rank or _measured_rank(signals, operator, measurements, rounding(self.operator))
         if self.subspace_dim > self.measurement_dim:
             warnings.warn(
-                f"signals span {self.subspace_dim} dimensions, measurements {self.measurement_dim}: no linear map recovers "
-                "them, metrics of the subspace are NaN; pass subspace_dim if the signals lie near a smaller one",
+                f"signals span {self.subspace_dim} dimensions, measurements {self.measurement_dim}: no linear map "
+                "recovers them, metrics of the subspace are NaN; pass subspace_dim if they lie near a smaller one",
                 stacklevel=2,
             )
 

@@ -4,7 +4,7 @@ Which change is exact is declared where the knowledge is: `network.is_linear` (c
 fact 4), `descent.rotates` (rotation of the measurements, facts 1 and 5).
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from .descent import Descent
 from .frame import Frame, compressed_frame, plain_frame, rotated_frame
 from .network import Layers
 from .problem import Problem
+
+Net = TypeVar("Net", bound=Layers)
 
 
 class Replica(eqx.Module):
@@ -42,7 +44,7 @@ def reduce_replica(problem: Problem, network: Any, descent: Descent, reduce: boo
     return Replica(frame, _with_first(network, first[:, : frame.trained]), first[:, frame.trained :], descent)
 
 
-def pad_width(network: Layers, width: int) -> Layers:
+def pad_width(network: Net, width: int) -> Net:
     """The network with zero rows and columns up to hidden `width`, invariant under gradient descent (fact 6)."""
 
     def padded(layer, weight):
@@ -53,7 +55,7 @@ def pad_width(network: Layers, width: int) -> Layers:
     return type(network)(tuple(padded(layer, weight) for layer, weight in enumerate(network.weights)))
 
 
-def cut_width(network: Layers, like: Layers) -> Layers:
+def cut_width(network: Net, like: Layers) -> Net:
     """The network without its padding: every weight cut to the shape it has in `like`."""
     pairs = zip(network.weights, like.weights, strict=True)
     return type(network)(tuple(weight[: one.shape[0], : one.shape[1]] for weight, one in pairs))

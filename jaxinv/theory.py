@@ -73,7 +73,7 @@ def off_subspace_constant(steps: Any, error: Any, step_size: float, weight_decay
     return float(np.median(error[late] / off_range_decay(steps[late], step_size, weight_decay)))
 
 
-def plateau(problem: Problem, depth: int, weight_decay: float) -> float:
+def plateau(problem: Problem, depth: int, weight_decay: Any) -> float:
     """The regression_error at which training with weight decay settles, for small decay. Fact 3. [ours]
 
     lambda ||U S^{2/L-1} V^T (Y^T)^+||_F / ||X||_F, where U S V^T is the oracle: first order in lambda; .0728 against
@@ -156,7 +156,7 @@ class Linearisation(NamedTuple):
         shape, size = self.error.shape, self.error.size
         return LinearOperator((size, size), matvec=lambda v: function(v.reshape(shape)).ravel(), dtype=np.float64)  # pyright: ignore[reportCallIssue]
 
-    def curve(self, step_size: float, steps: int, until: float = 0.0) -> Float[np.ndarray, " steps_and_0"]:
+    def curve(self, step_size: Any, steps: int, until: float = 0.0) -> Float[np.ndarray, " steps_and_0"]:
         """The regression_error after 0, 1, ..., `steps` linearised steps; it ends early at `until`, or above 1e100."""
         error, curve = self.error, []
         for _ in range(steps + 1):
@@ -195,7 +195,7 @@ def linearise(problem: Problem, weights: Sequence[Any]) -> Linearisation:
     )
 
 
-def contraction(step_size: float, extremes: tuple[float, float]) -> float:
+def contraction(step_size: Any, extremes: tuple[float, float]) -> float:
     """max |1 - step_size mu| over eigenvalues mu of K between `extremes`: the factor of the late linear phase.
 
     At least 1 where step_size times the largest exceeds 2: linearised, the descent diverges. Fact 7. [ours] 0.98 to
