@@ -35,7 +35,7 @@ import jaxinv as ji
 from jaxinv import curves, figures, theory
 from jaxinv.checks import UnknownNumbers, check_count, check_known, check_number, fail, is_traced
 from jaxinv.compare import changes
-from jaxinv.grid import canonical
+from jaxinv.grid import NUMERICS, canonical
 from jaxinv.store import check_writable, save_dataset
 from jaxinv.train import advance_block, load_block, run_settings
 
@@ -66,7 +66,7 @@ class Preset:
 
     def fit_steps(self, width: int) -> int:
         """Steps of the fit phase: a wide network costs more a step, and needs fewer."""
-        return min(self.steps, self.steps * 200 // width)
+        return min(self.steps, max(300, self.steps * 200 // width))
 
 
 PRESETS = {
@@ -151,14 +151,14 @@ def time_group(preset: Preset, depth: int, width: int, cells: Path) -> Any:
         block = load_block(trios, devices)
         state, factor = block.state, np.ones(len(devices))
         steps = 1
-        while len(times) < ROUNDS:
+        for turn in range(ROUNDS + 2):  # the first compiles, the second says how many steps a round takes
             begun = time.perf_counter()
             state, _ = advance_block(block.mesh, block.batch, state, jnp.asarray(steps), factor, ())
             jax.block_until_ready(state)
             taken = time.perf_counter() - begun
-            if steps > 1:
+            if turn > 1:
                 times.append(taken / steps / len(trios) * 1e3)
-            steps = max(steps, min(200, int(0.2 / max(taken, 1e-3)))) + (steps == 1)
+            steps = 10 if turn == 0 else max(steps, min(300, int(3 / taken))) if turn == 1 else steps
     return xarray.Dataset({"step_ms": ("round", times)})
 
 
@@ -197,12 +197,13 @@ def off_group(preset: Preset, depth: int, width: int, gamma: float, cells: Path)
 def decay_per_gamma(problem: Mapping[str, Any], width: int, depth: int) -> float:
     """step_size * weight_decay / gamma of the defaults, from the sizes alone."""
     m, d, kappa = (problem[name] for name in ("measurement_dim", "signal_dim", "condition_number"))
-    return m * (m / d) ** 0.5 / (depth * width * kappa**2)
+    return m * (m / d) ** 0.5 / (depth * (width if depth > 1 else m) * kappa**2)
 
 
 def extrapolate(results: Any, problem: Mapping[str, Any]) -> Any:
     """Off-subspace steps where no run was made: c of the nearest run of that depth in (1 - eta lambda)^t; marked."""
-    missing = results.off_constant.isnull().all("off_seed")
+    missing = ~((results.off_width <= DENSE_WIDTH) & (results.gamma >= DENSE_GAMMA)) | (results.off_depth < 0)
+    missing = missing.transpose("off_depth", "off_width", "gamma")
     results["extrapolated"] = missing
     for depth, width, gamma in np.ndindex(missing.shape):
         here = {"off_depth": depth, "off_width": width, "gamma": gamma}
@@ -233,9 +234,7 @@ def gather(preset: Preset, folder: Path) -> Any:
     begun = time.perf_counter()
     for count, (make, *point) in enumerate(jobs):
         name = "-".join([make.__name__, *map(str, point)])
-        seeds = preset.off_seeds if make is off_group else (preset.seeds, preset.steps, preset.stable_width)
-        digest = hashlib.sha256(canonical([ANALYSIS, preset.problem, seeds, name]).encode()).hexdigest()[:16]
-        path = folder / "groups" / f"{name}-{digest}.nc"
+        path = folder / "groups" / f"{name}-{_digest(preset, make, name)}.nc"
         if path.exists():
             made = xarray.load_dataset(path, engine="h5netcdf")
         else:
@@ -261,13 +260,23 @@ def gather(preset: Preset, folder: Path) -> Any:
     )  # fmt: skip
 
 
+def _digest(preset: Preset, make: Any, name: str) -> str:
+    """Of all that decides a group: a change of it makes the group anew."""
+    content = [ANALYSIS, NUMERICS, STABLE, LEVELS, OFF_LEVELS, dict(preset.problem), name]
+    if make is time_group:
+        content += [ROUNDS, jax.__version__, platform.node(), len(jax.devices()), jax.devices()[0].device_kind]
+    else:
+        content += [preset.off_seeds] if make is off_group else [preset.seeds, preset.steps, preset.stable_width]
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:16]
+
+
 def median_interval(rows: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
     """The median of what is finite and the ends of its bootstrap confidence interval (scipy, percentile method)."""
     from scipy.stats import bootstrap
 
     finite = rows[np.isfinite(rows)]
-    if len(finite) < 2 or np.ptp(finite) == 0:
-        return (float(finite[0]), float(finite[0]), float(finite[0])) if len(finite) else (np.nan, np.nan, np.nan)
+    if len(finite) < 3:
+        return (float(np.median(finite)) if len(finite) else np.nan), np.nan, np.nan
     rng = np.random.default_rng(0)
     made = bootstrap((finite,), np.median, confidence_level=confidence, method="percentile", n_resamples=2000, rng=rng)
     return float(np.median(finite)), float(made.confidence_interval.low), float(made.confidence_interval.high)
@@ -276,16 +285,19 @@ def median_interval(rows: np.ndarray, confidence: float = 0.95) -> tuple[float, 
 def table(results: Any) -> Iterator[str]:
     """The results as lines of a terminal: medians over the seeds that got there, and how many did not."""
     yield "Fit, no weight decay: median [quartiles] over seeds; ratio measured / predicted [95% bootstrap interval]"
-    yield f"{'L':>3}{'d_w':>6}{'d_w/m':>7}{'d_w/sk2':>9} {'step size':10}{'no fit':>7}{'short':>7}  {'log-rate':24}" + (
-        f"{'ratio':23}{'steps to 1e-6':23}{'predicted':>10}{'ms/step':>9}{'s to 1e-6':>10}"
+    yield (
+        f"{'L':>3}{'d_w':>6}{'d_w/m':>7}{'d_w/sk2':>9} {'step size':10}{'div.':>7}{'no fit':>7}{'short':>7}"
+        f"  {'log-rate':24}{'wide':>7} {'ratio':23}{'steps to 1e-6':23}{'predicted':>10}{'ms/step':>9}{'s to 1e-6':>10}"
     )
     for depth, width, rule in itertools.product(*(results[n].values for n in ("depth", "width", "step_rule"))):
         cell = results.sel(depth=depth, width=width, step_rule=rule)
         if not (cell.fit_quality == "not run").all():
             over = f"{float(cell.width_over_m):7.3g}{float(cell.width_over_s_kappa2):9.3g}"
             yield f"{depth:3}{width:6}{over} {_fit_row(cell)}"
-    yield "no fit: seeds without a clean linear phase (diverged, too short, two rates); short: seeds never at 1e-6;"
-    yield "ratio: of the seeds with step_size mu_max <= 2 at the start; sk2: subspace_dim condition_number^2"
+    yield "div.: seeds that diverged; no fit: those without a clean linear phase (too short and two rates included);"
+    yield "short: never at 1e-6; wide: log-rate in the limit of infinite width; ratio: of seeds with a clean phase and"
+    yield "step_size mu_max <= 2 at the start; sk2: subspace_dim condition_number^2; times: of one replica with all"
+    yield "devices busy, the least of the rounds"
     yield ""
     yield "Off-subspace phase, default step size: median [quartiles] of the steps until the error is 1e-6"
     yield f"{'L':>3}{'d_w':>6}{'gamma':>7}{'short':>8}  {'measured':26}{'predicted':>10}{'ratio':>8}" + (
@@ -301,12 +313,13 @@ def _fit_row(cell: Any) -> str:
     steps, ms = cell.steps_to.sel(level=1e-6), float(cell.step_ms.min())
     sound = (clean & (cell.sharpness <= 2)).values
     ratio = median_interval((cell.log_rate / cell.predicted_log_rate).values[sound])
-    shown = "-" if np.isnan(ratio[0]) else f"{ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]"
-    counts = f"{int((~clean).sum()):4}/{cell.sizes['seed']:<2}{int(steps.isnull().sum()):4}/{cell.sizes['seed']:<2}"
+    shown = "-" if np.isnan(ratio[1]) else f"{ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]"
+    counted = (cell.diverged.astype(bool).values, (~clean).values, steps.isnull().values)
+    counts = "".join(f"{int(which.sum()):4}/{cell.sizes['seed']:<2}" for which in counted)
     predicted = cell.predicted_steps_to.sel(level=1e-6)
     rate, time_to = _quartiles(cell.log_rate.where(clean)), _median(steps) * ms / 1e3
-    columns = f"{cell.step_rule.item():10}{counts}  {rate:24}{shown:23}{_quartiles(steps):23}"
-    return columns + f"{_median(predicted):10.4g}{ms:9.3f}{time_to:10.3g}"
+    columns = f"{cell.step_rule.item():10}{counts}  {rate:24}{_median(cell.wide_log_rate):7.3g} {shown:23}"
+    return columns + f"{_quartiles(steps):23}{_median(predicted):10.4g}{ms:9.3f}{time_to:10.3g}"
 
 
 def _off_row(cell: Any) -> str:
@@ -361,10 +374,11 @@ def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
         stable = (cell.sharpness.median("seed") <= 2).values
         axes.plot(cell.width[stable], middle[stable], "o", color=colour, markersize=5)
         axes.plot(cell.width[~stable], middle[~stable], "o", color=colour, markerfacecolor="white", markersize=5)
-        for width, failed in zip(cell.width.values, np.isnan(steps).sum(axis=0), strict=True):
+        wild = cell.diverged.astype(bool).transpose("seed", "width").values.sum(axis=0)
+        for width, failed, lost in zip(cell.width.values, np.isnan(steps).sum(axis=0), wild, strict=True):
             if failed:
                 place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top"}
-                axes.annotate(f"×{failed}", (width, 0.98 - 0.075 * row), color=colour, fontsize=7, **place)
+                axes.annotate(f"×{failed} ({lost})", (width, 0.98 - 0.075 * row), color=colour, fontsize=7, **place)
     title = "a  fit, no weight decay, default step size"
     figures.log_log(axes, "hidden width $d_w$", "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.8)  # room for the counts
@@ -374,7 +388,7 @@ def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
     axes.minorticks_off()
     axes.plot([], [], "--", color="0.4", label="linearised at the start")
     axes.plot([], [], "o", color="0.4", markerfacecolor="white", label=r"$\eta\mu_{max} > 2$ at the start")
-    axes.plot([], [], " ", label=f"×k: k of {results.sizes['seed']} seeds never there")
+    axes.plot([], [], " ", label=f"×k (j): k of {results.sizes['seed']} seeds never there, j diverged")
     axes.legend(ncols=2, loc="upper right")
 
 
@@ -443,6 +457,10 @@ def adjusted(preset: Preset, settings: Mapping[str, list[Any]]) -> Preset:
         else:
             changes["problem"][name] = values[0]
     made = replace(preset, **changes)
+    if not (min(made.off_width) <= DENSE_WIDTH and max(made.gamma) >= DENSE_GAMMA):
+        must = f"some off_width of at most {DENSE_WIDTH} and gamma of at least {DENSE_GAMMA}"
+        got = f"off_width={list(made.off_width)} gamma={list(made.gamma)}"
+        raise fail("--set", must, got, "elsewhere steps are extrapolated from such runs")
     ji.Sweep(axes={"seed": [0]}, fixed=made.problem)
     return made
 
@@ -464,9 +482,11 @@ def main(
         try:
             old = xarray.load_dataset(compare, engine="h5netcdf")
         except (OSError, ValueError) as error:
-            raise fail(
-                "--compare", "a results.nc of this benchmark", f"{str(compare)!r} ({error})", "pass another file"
-            ) from None
+            got = f"{str(compare)!r} ({error})"
+            raise fail("--compare", "a results.nc of this benchmark", got, "pass another file") from None
+        if "steps_to" not in old or old.attrs.get("problem") != json.dumps(dict(chosen.problem)):
+            got = f"{str(compare)!r} of {old.attrs.get('problem', 'another kind')}"
+            raise fail("--compare", "a results.nc of this benchmark and problem", got, "pass another file")
         folder = folder.with_name(f"{folder.name}-compared-{_here()}")
     check_writable(folder)
     results = gather(chosen, folder)

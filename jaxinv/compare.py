@@ -15,6 +15,9 @@ LEVEL = 0.01
 LEAST = 1e-3
 """Relative change below which a difference is no news: rounding, another device's order of summation."""
 
+LOST = 0.5
+"""A share of failures that changes by this much is a change, however few the seeds."""
+
 SLOWER = 1.5
 """Times count as changed by this factor, where no round of one result overlaps the rounds of the other."""
 
@@ -38,10 +41,11 @@ class Change(NamedTuple):
 def changes(old: "xarray.Dataset", new: "xarray.Dataset") -> tuple[list[Change], int]:
     """Every change between two results over their common points, and the number of comparisons.
 
-    Numbers with a "seed" axis are compared by a t-test of their logarithms, pairwise where the seeds are the same,
-    and the counts of those that are not finite (or true, for flags) by Fisher's test; both at a joint level of 1% and
-    only beyond 0.1%. Numbers with a "round" axis are times: they changed where all rounds of one result are slower
-    than all of the other, by a factor of 1.5 in the median.
+    Numbers with a "seed" (or "off_seed") axis are compared by a t-test of their logarithms, pairwise where the seeds
+    are the same, and the counts of those that are not finite (or true, for flags) by Fisher's test; both at a joint
+    level of 1% and only beyond 0.1%. A count that changes by half of the seeds or more is a change in any case.
+    Numbers with a "round" axis are times: they changed where all rounds of one result are slower than all of the
+    other, by a factor of 1.5 in the median.
     """
     tests = [change for name in old.data_vars if name in new for change in _variable(str(name), old[name], new[name])]
     level = LEVEL / max(len(tests), 1)
@@ -51,12 +55,12 @@ def changes(old: "xarray.Dataset", new: "xarray.Dataset") -> tuple[list[Change],
 
 def _variable(name: str, old: Any, new: Any) -> Iterator[Change]:
     """One Change a point that both have, whatever its chance."""
-    over = "seed" if "seed" in old.dims else "round"
-    if over not in old.dims or old.dtype.kind not in "fib" or set(old.dims) != set(new.dims):
+    over = next((dim for dim in ("seed", "off_seed", "round") if dim in old.dims), None)
+    if over is None or old.dtype.kind not in "fib" or set(old.dims) != set(new.dims):
         return
     dims = [str(dim) for dim in old.dims if dim != over]
     common = [[value for value in old[dim].values if value in new[dim].values] for dim in dims]
-    paired = over == "seed" and np.array_equal(old.seed.values, new.seed.values)
+    paired = over != "round" and np.array_equal(old[over].values, new[over].values)
     for values in itertools.product(*common):
         point = {dim: getattr(value, "item", lambda v=value: v)() for dim, value in zip(dims, values, strict=True)}
         before, after = (np.asarray(data.sel(point).values, float) for data in (old, new))
@@ -74,6 +78,8 @@ def _seeds(name: str, point: dict, old: np.ndarray, new: np.ndarray, paired: boo
         table = [[count, size - count] for count, size in counts]
         chance = float(np.asarray(stats.fisher_exact(table)[1]))
         before, after = (count / size for count, size in counts)
+        if abs(after - before) >= LOST:
+            chance = 0.0
         yield Change(f"{name} (share{'' if flag else ' of NaN'})", point, before, after, chance)
     if flag:
         return

@@ -211,10 +211,10 @@ def _jsonable(value: Any) -> Any:
     raise fail("an argument of a sweep", "a number, a string, an array or a function", repr(value), "pass plain data")
 
 
-def _function(function: Any) -> Any:
-    """A function by its name; one of your own also by its code and the plain values it reads from around it.
+def _function(function: Any, callers: tuple[Any, ...] = ()) -> Any:
+    """A function by its name; one of your own also by its code, the plain values and the helpers it reads around it.
 
-    Our own functions are covered by NUMERICS.
+    Helpers are functions of the same module. Our own functions are covered by NUMERICS.
     """
     name = f"{function.__module__}.{function.__qualname__}"
     if function.__module__.startswith(f"{__package__}."):
@@ -223,11 +223,12 @@ def _function(function: Any) -> Any:
     cells = zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
     around = {**{n: function.__globals__[n] for n in code.co_names if n in function.__globals__}, **dict(cells)}
     plain = int | float | str | list | tuple | dict | np.ndarray | np.generic | jax.Array
-    return {
-        "name": name,
-        "code": hashlib.sha256(_code_bytes(code)).hexdigest(),
-        "reads": {n: _jsonable(value) for n, value in around.items() if value is None or isinstance(value, plain)},
-    }
+    reads = {n: _jsonable(value) for n, value in around.items() if value is None or isinstance(value, plain)}
+    for n, value in around.items():
+        ours = inspect.isfunction(value) and value.__module__ == function.__module__
+        if ours and value not in (*callers, function):
+            reads[n] = _function(value, (*callers, function))
+    return {"name": name, "code": hashlib.sha256(_code_bytes(code)).hexdigest(), "reads": reads}
 
 
 def _code_bytes(code: CodeType) -> bytes:

@@ -113,16 +113,19 @@ class Linearisation(NamedTuple):
         return self.smallest(), self.largest()
 
     def largest(self) -> float:
-        """The largest eigenvalue of K, by Lanczos iteration; NaN if not within 0.1%."""
-        from scipy.sparse.linalg import eigsh
+        """The largest eigenvalue of K, by Lanczos iteration; NaN where its residual is above 0.1% of it."""
+        from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
         apply = self._operator(self.apply)
-        # ARPACK would draw the start: so the same network gives the same bits
-        values, vectors = eigsh(apply, 1, which="LA", v0=self._start(self._column())[:, 0])
+        try:
+            # ARPACK would draw the start: so the same network gives the same bits
+            values, vectors = eigsh(apply, 1, which="LA", v0=self._start(self._column())[:, 0])
+        except ArpackNoConvergence:
+            return np.nan
         return _checked(apply, values[0], vectors[:, 0])
 
     def smallest(self) -> float:
-        """The smallest eigenvalue of K, by LOBPCG; NaN if not within 0.1%.
+        """The smallest eigenvalue of K, by LOBPCG; NaN where its residual is above 0.1% of it.
 
         Outputs are near multiples of the identity, inputs may be ill-conditioned: these precondition.
         """
@@ -168,7 +171,7 @@ class Linearisation(NamedTuple):
 
 
 def _checked(operator, value, vector) -> float:
-    """An eigenvalue, or NaN where its residual does not prove it to 0.1%."""
+    """`value`, or NaN unless its residual proves an eigenvalue within 0.1% of it."""
     residual = np.linalg.norm(operator.matvec(vector) - value * vector) / np.linalg.norm(vector)
     return float(value) if residual <= 1e-3 * value else np.nan
 

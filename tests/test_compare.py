@@ -58,6 +58,18 @@ def test_new_failures_are_said():
     assert not changes(result(0), result(0, diverge=2))[0]
 
 
+def test_failures_of_half_the_seeds_are_said_however_many_comparisons():
+    old = result(0).isel(seed=range(4))
+    found, _ = changes(old, old.assign(steps=old.steps * np.nan))
+    assert {change.quantity for change in found} == {"steps (share of NaN)"}
+    assert len(found) == 6
+
+
+def test_seeds_of_the_other_phase_count_too():
+    old = result(0).rename(seed="off_seed")
+    assert {c.point["width"] for c in changes(old, result(0, shift=1.02).rename(seed="off_seed"))[0]} == {100}
+
+
 def test_times_are_said_beyond_their_spread():
     assert not changes(result(0), result(0, ms=1.2))[0]
     found, _ = changes(result(0), result(0, ms=2.0))

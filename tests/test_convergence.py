@@ -70,6 +70,7 @@ def test_the_table_has_a_line_a_cell_and_counts_failures(bench, results):
     broken.steps_to[{"width": 1, "depth": 0, "step_rule": 0, "seed": 0}] = np.nan
     row = next(line for line in bench.table(broken) if line.split()[:2] == ["2", "160"] and "default" in line)
     assert row.count("1/4") == 2
+    assert row.count("0/4") == 1
 
 
 def test_running_again_runs_nothing(bench, out, results, monkeypatch, capsys):
@@ -109,6 +110,7 @@ def test_comparing_says_nothing_where_nothing_changed_and_what_changed(bench, ou
         (["--set", "gamma=0"], "gamma must be a finite number above 0, got 0"),
         (["--set", "seeds=1,2"], "--set seeds must be one value, got 2"),
         (["--set", "measurement_dim=300"], "measurement_dim must be at most signal_dim"),
+        (["--set", "gamma=0.01,0.03"], "--set must be some off_width of at most 200 and gamma of at least 0.1"),
         (["--compare", "nowhere.nc"], "--compare must be a results.nc of this benchmark, got 'nowhere.nc'"),
     ],
 )

@@ -271,3 +271,19 @@ def layer_norms(frame, network):
 def test_bad_records(change, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         ji.Sweep(axes={"seed": range(2)}, steps=10, **change)
+
+
+def test_a_helper_of_a_builder_counts_in_the_hash():
+    names = {"ji": ji, "__name__": "mine"}
+    source = """
+def helper(x):
+    return {x}
+
+def descent(problem, network):
+    return ji.gradient_descent(problem, network, step_size=helper(0.1))
+"""
+    hashes = []
+    for body in ("x", "x", "2 * x"):
+        exec(source.replace("{x}", body), made := dict(names))
+        hashes.append(ji.Sweep(axes={"seed": [0]}, descent=made["descent"]).cells()[0].hash("float32"))
+    assert hashes[0] == hashes[1] != hashes[2]
