@@ -233,7 +233,7 @@ def judge(results):
     failed = diverged(default)
     plain, decayed = final_error(default, 0.0)[~failed], final_error(default, strongest)[~failed]
     helped = float(np.max(decayed / plain)) if len(plain) else np.nan
-    claim = f"test error at noise {NOISE:g}, gamma = {strongest:g} over none, largest over depths and seeds"
+    claim = f"test error at noise {NOISE:g}, gamma = {strongest:g} over none, largest over the runs that train"
     bound = f"at most {ENOUGH:g} [paper: regularization improves generalization; 5% ours]"
     verdicts.append(ji.Verdict(claim, helped, bound, helped <= ENOUGH))
     return verdicts

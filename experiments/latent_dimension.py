@@ -84,9 +84,9 @@ def sizes(results):
     return arguments["signal_dim"], arguments["measurement_dim"]
 
 
-def last(results, name, gamma):
-    """A metric at the last record, (seeds, subspace dimensions)."""
-    return results[name].sel(gamma=gamma).isel(record=-1).transpose("seed", "subspace_dim", ...).values
+def last(results, name, gamma, record=-1):
+    """A metric at the last record (or another), (seeds, subspace dimensions)."""
+    return results[name].sel(gamma=gamma).isel(record=record).transpose("seed", "subspace_dim", ...).values
 
 
 def loud_error(results, gamma):
@@ -96,7 +96,7 @@ def loud_error(results, gamma):
 
 def oracle(results):
     """Noise gain of the oracle and its error at TEST_NOISE, each (seeds, subspace dimensions)."""
-    halves = last(results, "oracle", results.gamma.values[0])
+    halves = last(results, "oracle", results.gamma.values[0], record=0)  # before a run may diverge
     return halves[..., 0], TEST_NOISE * halves[..., 1]
 
 

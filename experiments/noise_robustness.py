@@ -1,8 +1,8 @@
 """Weight decay makes the learned map robust to noise (Fig. 1a of arXiv 2502.15522).
 
 Claim [paper]: without weight decay the trained network keeps the part of its initialization that lies off the
-subspace of the measurements and passes noise through it; with weight decay that part vanishes, and the error on
-noisy test signals comes down to that of an oracle that knows the subspace.
+subspace of the measurements and passes noise through it; with weight decay that part vanishes. That the error on noisy
+test signals then comes down to that of an oracle which knows the subspace is [ours].
 
 The sizes d=200, m=100, s=5, L=5, d_w=400 are [paper]. Gaussian operator, fan-in initialization, step size, the
 gamma grid, 1,000 noise-free training samples, condition number 1 and the number of steps are [ours].

@@ -80,9 +80,9 @@ def arguments(results):
     return json.loads(results.attrs["arguments"])["problem"]
 
 
-def last(results, name, gamma):
-    """A metric at the last record, (seeds, samples)."""
-    return results[name].sel(gamma=gamma).isel(record=-1).transpose("seed", "samples", ...).values
+def last(results, name, gamma, record=-1):
+    """A metric at the last record (or another), (seeds, samples)."""
+    return results[name].sel(gamma=gamma).isel(record=record).transpose("seed", "samples", ...).values
 
 
 def trained(results, gamma):
@@ -100,7 +100,7 @@ def references(results):
     """Errors of the oracle, and of ridge regression at the penalty that is best on fresh data: (seeds, samples)."""
     noise = arguments(results)["noise"]
     none = results.gamma.values[0]
-    oracle, ridge = (last(results, name, none) for name in ("oracle", "ridge"))
+    oracle, ridge = (last(results, name, none, record=0) for name in ("oracle", "ridge"))
     best = np.min(noisy_test_error(ridge[..., 0], ridge[..., 1], noise), axis=-1)
     return {"oracle": noisy_test_error(oracle[..., 0], oracle[..., 1], noise), "ridge, best penalty": best}
 

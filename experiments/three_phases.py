@@ -4,8 +4,8 @@ Claim [paper]: gradient descent first reconstructs the training data fast, then 
 the subspace of the measurements converges. Exactly, in our setting: the part of W_1 off the range of the data only
 decays, W_1(t) P_perp = (1 - eta lambda)^t W_1(0) P_perp [exact, fact 1 of jaxinv/theory.py]; so the off-subspace error
 ||W_{L:1} P_perp||_2 falls like (1 - eta lambda)^(L t) at first, while all layers shrink, and like (1 - eta lambda)^t
-late, when the data hold the others in place [exact up to their drift, fact 2]; the regression error falls, dips, and
-rises to a plateau proportional to gamma, known to first order [ours, fact 3].
+late, when the data hold the others in place [fact 2: early ours, late exact but for drift]; the regression error falls,
+dips, and rises to a plateau proportional to gamma, known to first order [ours, fact 3].
 
 The sizes d=200, m=100, s=5, L=5, d_w=400 of the paper preset are [paper, Fig. 1]. Gaussian operator, fan-in
 initialization, step size, 10 noise-free samples (in exact arithmetic their number changes no step), condition number 1,
