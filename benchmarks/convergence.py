@@ -461,7 +461,7 @@ def adjusted(preset: Preset, settings: Mapping[str, list[Any]]) -> Preset:
         must = f"some off_width of at most {DENSE_WIDTH} and gamma of at least {DENSE_GAMMA}"
         got = f"off_width={list(made.off_width)} gamma={list(made.gamma)}"
         raise fail("--set", must, got, "elsewhere steps are extrapolated from such runs")
-    ji.Sweep(axes={"seed": [0]}, fixed=made.problem)
+    ji.build(ji.Sweep(axes={"seed": [0]}, fixed={**made.problem, "depth": 1}).cells()[0])  # refuses what cannot be
     return made
 
 
