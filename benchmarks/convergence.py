@@ -202,8 +202,8 @@ def decay_per_gamma(problem: Mapping[str, Any], width: int, depth: int) -> float
 
 def extrapolate(results: Any, problem: Mapping[str, Any]) -> Any:
     """Off-subspace steps where no run was made: c of the nearest run of that depth in (1 - eta lambda)^t; marked."""
-    missing = ~((results.off_width <= DENSE_WIDTH) & (results.gamma >= DENSE_GAMMA)) | (results.off_depth < 0)
-    missing = missing.transpose("off_depth", "off_width", "gamma")
+    dense = (results.off_width <= DENSE_WIDTH) & (results.gamma >= DENSE_GAMMA)
+    missing = (~dense).expand_dims(off_depth=results.off_depth)
     results["extrapolated"] = missing
     for depth, width, gamma in np.ndindex(missing.shape):
         here = {"off_depth": depth, "off_width": width, "gamma": gamma}

@@ -88,15 +88,14 @@ def fit_rates(results):
     measured = np.apply_along_axis(rate, -1, curves_of(results, "regression_error", 0.0))
     arguments = json.loads(results.attrs["arguments"])
     depth, width = arguments["network"]["depth"], arguments["network"]["width"]
-    factor = (depth - 1) * width / arguments["problem"]["measurement_dim"] + 1
+    factor = theory.wide_factor(width, depth, arguments["problem"]["measurement_dim"])
     step_size = results.step_size.sel(gamma=0.0).transpose("condition_number", "seed").values
     return measured, -np.log1p(-step_size * factor * at(results, "least_measured", 0.0, 0) ** 2)
 
 
 def off_steps(results, gamma):
     """Steps to an off-subspace error of OFF, (condition_number, seed); NaN where a run never gets there."""
-    rows = curves_of(results, "off_subspace_error", gamma)
-    return np.apply_along_axis(lambda row: curves.steps_to(results.step.values, row, OFF), -1, rows)
+    return curves.steps_to(results.step.values, curves_of(results, "off_subspace_error", gamma), OFF)
 
 
 def settled(results, gamma):

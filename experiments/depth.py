@@ -19,11 +19,11 @@ layers. Depth 1 is drawn, but has no hidden layer to compare.
 
 import json
 
-import jax.numpy as jnp
 import numpy as np
 
 import jaxinv as ji
-from jaxinv import curves, figures
+from jaxinv import curves, figures, theory
+from jaxinv.metrics import measured_extremes
 
 START, FIT, HALF, OFF, NOISE = 0.1, 1e-4, 0.5, 0.2, 0.3
 """Regression errors to reach, early and late; the share of the first off-subspace error, and the off-subspace error,
@@ -40,12 +40,6 @@ def descent(problem, network, *, gamma: float, step_rule: str, shared_step: floa
     if step_rule == "default":
         return ji.gradient_descent(problem, network, gamma=gamma)
     return ji.gradient_descent(problem, network, gamma=gamma, step_size=shared_step / problem.signal_extremes[0] ** 2)
-
-
-def measured_extremes(frame, network):
-    """The largest and the smallest non-zero singular value of Y, (2,)."""
-    values = jnp.linalg.svd(frame.inputs, compute_uv=False)
-    return values[jnp.array([0, frame.covariance_root.shape[1] - 1])]
 
 
 METRICS = ["regression_error", "off_subspace_error", "test_error", "noise_sensitivity",
@@ -86,7 +80,7 @@ def waits(results):
     off = curves_of(results, "off_subspace_error", float(results.gamma.max()))
 
     def first(rows, level):
-        steps = np.apply_along_axis(lambda row: curves.steps_to(results.step.values, row, level), -1, rows)
+        steps = curves.steps_to(results.step.values, rows, level)
         return np.where(np.isnan(steps), np.inf, steps)
 
     start, half = first(fit, START), first(off / off[..., :1], HALF)
@@ -115,7 +109,7 @@ def expected(results):
     start = results.isel(record=0).transpose("depth", "seed", ...)
     plain, decayed = start.sel(gamma=0.0), start.sel(gamma=float(results.gamma.max()))
     depth = results.depth.values[:, None]
-    factor = (depth - 1) * arguments["network"]["width"] / arguments["problem"]["measurement_dim"] + 1
+    factor = theory.wide_factor(arguments["network"]["width"], depth, arguments["problem"]["measurement_dim"])
     eigenvalues = factor[..., None] * plain.measured_extremes.values**2
     contraction = np.abs(1 - plain.step_size.values[..., None] * eigenvalues).max(axis=-1)
     with np.errstate(divide="ignore"):
@@ -145,7 +139,7 @@ def draw_curves(axes, results, strongest):
 
 def draw_waits(axes, results, colours, title):
     """Steps to the four goals against depth, with what theory expects of two of them."""
-    found, theory, depth = waits(results), expected(results), results.depth.values
+    found, limits, depth = waits(results), expected(results), results.depth.values
     strongest = float(results.gamma.max())
     goals = {
         "start": (f"regression error {START:g}, no decay", colours[0.0], ":"),
@@ -155,8 +149,8 @@ def draw_waits(axes, results, colours, title):
     }
     for goal, (label, colour, style) in goals.items():
         figures.finite_band(axes, depth, found[goal], colour=colour, label=label, style=style)
-    axes.plot(depth, theory["fit"], "--", color=figures.REFERENCE, lw=1, label=f"{FIT:g}, limit of infinite width")
-    axes.plot(depth, theory["half"], ":", color=figures.REFERENCE, lw=1, label="half, rate $(1-\\eta\\lambda)^{L}$")
+    axes.plot(depth, limits["fit"], "--", color=figures.REFERENCE, lw=1, label=f"{FIT:g}, limit of infinite width")
+    axes.plot(depth, limits["half"], ":", color=figures.REFERENCE, lw=1, label="half, rate $(1-\\eta\\lambda)^{L}$")
     figures.log_log(axes, DEPTH_LABEL, "steps to reach", title)
 
 

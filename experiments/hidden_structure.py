@@ -21,12 +21,12 @@ import numpy as np
 
 import jaxinv as ji
 from jaxinv import figures
+from jaxinv.metrics import entropy_rank, finite, map_values
 
 
 def factors(network):
     """The singular value decomposition of each layer."""
-    finite = (jnp.where(jnp.isfinite(weight.sum()), weight, 0) for weight in network.weights)
-    return [jnp.linalg.svd(weight, full_matrices=False) for weight in finite]
+    return [jnp.linalg.svd(finite(weight), full_matrices=False) for weight in network.weights]
 
 
 def layer_values(frame, network):
@@ -37,8 +37,7 @@ def layer_values(frame, network):
 
 def layer_rank(frame, network):
     """The effective rank of each layer: exp of the entropy of its normalised singular values."""
-    shares = [values / values.sum() for _, values, _ in factors(network)]
-    return jnp.stack([jnp.exp(-jnp.sum(share * jnp.log(jnp.where(share > 0, share, 1)))) for share in shares])
+    return jnp.stack([entropy_rank(values) for _, values, _ in factors(network)])
 
 
 def misalignment(frame, network):
@@ -54,13 +53,6 @@ def misalignment(frame, network):
     spaces.append(jnp.linalg.qr(frame.covariance_root)[0])
     joints = zip(spaces[::2], spaces[1::2], strict=True)
     return jnp.stack([jnp.linalg.norm(after - before @ (before.T @ after), 2) for before, after in joints])
-
-
-def map_values(frame, network):
-    """The subspace_dim largest singular values of the end-to-end map."""
-    end_to_end = network.end_to_end()
-    whole = jnp.where(jnp.isfinite(end_to_end.sum()), end_to_end, 0)
-    return jnp.linalg.svd(whole, compute_uv=False)[: frame.covariance_root.shape[1]]
 
 
 METRICS = [

@@ -18,23 +18,17 @@ rank, so what is reached after enough steps with decay should not depend on the 
 
 import json
 
-import jax.numpy as jnp
 import numpy as np
 
 import jaxinv as ji
-from jaxinv import curves, figures
+from jaxinv import curves, figures, theory
+from jaxinv.metrics import measured_extremes
 
 FIT, OFF, NOISE = 1e-4, 0.1, 0.3
 """The regression error and the off-subspace error to reach; relative test noise."""
 
 ENOUGH = 0.95
 """The ratio from which on down a difference counts as one."""
-
-
-def measured_extremes(frame, network):
-    """The largest and the smallest non-zero singular value of Y, (2,)."""
-    values = jnp.linalg.svd(frame.inputs, compute_uv=False)
-    return values[jnp.array([0, frame.covariance_root.shape[1] - 1])]
 
 
 METRICS = ["regression_error", "off_subspace_error", "test_error", "noise_sensitivity",
@@ -59,7 +53,7 @@ QUICK = ji.Sweep(
 def steps_to(results, metric, gamma, level):
     """Steps until `metric` is at most `level`, (width, seed); infinite where a run never gets there."""
     rows = results[metric].sel(gamma=gamma).transpose("width", "seed", "record").values
-    steps = np.apply_along_axis(lambda row: curves.steps_to(results.step.values, row, level), -1, rows)
+    steps = curves.steps_to(results.step.values, rows, level)
     return np.where(np.isnan(steps), np.inf, steps)
 
 
@@ -90,7 +84,7 @@ def wide_limit(results):
     start = results.sel(gamma=0.0).isel(record=0).transpose("width", "seed", ...)
     arguments = json.loads(results.attrs["arguments"])
     depth, m = arguments["network"]["depth"], arguments["problem"]["measurement_dim"]
-    factor = (depth - 1) * results.width.values[:, None] / m + 1
+    factor = theory.wide_factor(results.width.values[:, None], depth, m)
     eigenvalues = factor[..., None] * start.measured_extremes.values**2
     contraction = np.abs(1 - start.step_size.values[..., None] * eigenvalues).max(axis=-1)
     with np.errstate(divide="ignore"):

@@ -23,19 +23,13 @@ import numpy as np
 
 import jaxinv as ji
 from jaxinv import figures, theory
+from jaxinv.metrics import map_values
 
 SMALL = 0.1
 """Largest gamma of the fit of the slope: that of the plateau's first-order formula."""
 
 AWAY = 1.25
 """A factor this far from the penalties at which values are dropped, the end of a run is compared with the optimum."""
-
-
-def leading_values(frame, network):
-    """The subspace_dim largest singular values of the end-to-end map."""
-    end_to_end = network.end_to_end()
-    whole = jnp.where(jnp.isfinite(end_to_end.sum()), end_to_end, 0)
-    return jnp.linalg.svd(whole, compute_uv=False)[: frame.covariance_root.shape[1]]
 
 
 def signal_norms(frame, network):
@@ -63,7 +57,7 @@ def cosine(frame, network):
 METRICS = [
     "regression_error",
     "noise_gain",
-    ji.Metric("singular_values", leading_values, ("pair",)),
+    ji.Metric("singular_values", map_values, ("pair",)),
     ji.Metric("signal_norms", signal_norms, ("pair",)),
     ji.Metric("measured_norms", measured_norms, ("pair",)),
     ji.Metric("pair_gains", pair_gains, ("pair",)),

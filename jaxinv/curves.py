@@ -3,7 +3,7 @@
 Curves are numpy arrays: `step`, rising, and `error`, positive, one entry a record.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Real
@@ -68,8 +68,13 @@ def contraction(step: Steps, error: Errors) -> Contraction:
     return Contraction(float(np.exp(slope)), -slope, quality, (float(times[0]), float(times[-1])))
 
 
-def steps_to(step: Steps, error: Errors, level: float) -> float:
-    """The first step at which the error is `level` or less, log(error) being linear between records; NaN if never."""
+def steps_to(step: Steps, error: Float[np.ndarray, "*curves records"], level: float) -> Any:
+    """The first step at which the error is `level` or less, log(error) being linear between records; NaN if never.
+
+    A number for one curve, an array of the leading axes for many.
+    """
+    if np.ndim(error) > 1:
+        return np.apply_along_axis(lambda row: steps_to(step, row, level), -1, error)
     reached = np.flatnonzero(np.asarray(error) <= level)
     if not len(reached):
         return np.nan

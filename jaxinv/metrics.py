@@ -85,7 +85,7 @@ def evaluate(frame: Frame, network: Any, weight_decay: Any) -> dict[str, Float[A
         "off_subspace_gain": jnp.linalg.norm(off_subspace) if off_subspace.size else jnp.full_like(bias, jnp.nan),
         "noise_gain": jnp.linalg.norm(end_to_end),
         "oracle_distance": _spectral_norm(end_to_end - frame.oracle) / _spectral_norm(frame.oracle),
-        "effective_rank": _effective_rank(end_to_end),
+        "effective_rank": entropy_rank(jnp.linalg.svd(finite(end_to_end), compute_uv=False)),
         "balancedness": _balancedness(network),
         "test_error": bias,
         "noise_sensitivity": sensitivity,
@@ -148,6 +148,28 @@ def recorder(frame: Frame, descent: Descent, chosen: Chosen) -> Any:
     return record
 
 
+def map_values(frame: Frame, network: Any) -> Float[Array, " subspace_dim"]:
+    """The subspace_dim largest singular values of the end-to-end map; for a Metric."""
+    return jnp.linalg.svd(finite(network.end_to_end()), compute_uv=False)[: frame.covariance_root.shape[1]]
+
+
+def measured_extremes(frame: Frame, network: Any) -> Float[Array, "2"]:
+    """The largest and the smallest non-zero singular value of Y; for a Metric."""
+    values = jnp.linalg.svd(frame.inputs, compute_uv=False)
+    return values[jnp.array([0, frame.covariance_root.shape[1] - 1])]
+
+
+def finite(matrix: Float[Array, "_ _"]) -> Float[Array, "_ _"]:
+    """The matrix, or NaN-free zeros in place of one that is not finite: LAPACK complains of it on stderr."""
+    return jnp.where(jnp.isfinite(jnp.sum(matrix)), matrix, 0)
+
+
+def entropy_rank(values: Float[AnyArray, " values"]) -> Float[Array, ""]:
+    """exp of the entropy of the normalised singular `values`; NaN where all are 0."""
+    share = values / jnp.sum(values)
+    return jnp.exp(-jnp.sum(jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), share)))
+
+
 def _spectral_norm(matrix):
     """Largest singular value, from the smaller Gram matrix; NaN for an empty matrix.
 
@@ -156,21 +178,9 @@ def _spectral_norm(matrix):
     if 0 in matrix.shape:
         return jnp.full((), jnp.nan, matrix.dtype)
     size = jnp.max(jnp.abs(matrix))
-    unit = _finite(matrix) / jnp.where(size == 0, 1, size)
+    unit = finite(matrix) / jnp.where(size == 0, 1, size)
     gram = unit.T @ unit if matrix.shape[0] >= matrix.shape[1] else unit @ unit.T
     return size * jnp.sqrt(jnp.linalg.eigvalsh(gram)[-1])
-
-
-def _finite(matrix):
-    """The matrix, or NaN-free zeros in place of one that is not finite: LAPACK complains of it on stderr."""
-    return jnp.where(jnp.isfinite(jnp.sum(matrix)), matrix, 0)
-
-
-def _effective_rank(matrix):
-    """exp of the entropy of the normalised singular values; NaN for the zero matrix."""
-    values = jnp.linalg.svd(_finite(matrix), compute_uv=False)
-    share = values / jnp.sum(values)
-    return jnp.exp(-jnp.sum(jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), share)))
 
 
 def _balancedness(network):

@@ -164,9 +164,14 @@ def subspace_problem(
     problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s))
     if noise == 0:
         return problem
-    draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), (n, m))
-    noisy = problem.measurements + draw * jnp.sqrt(problem.noise_variance(noise))
+    noisy = noisy_measurements(key, problem, noise)
     return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m))
+
+
+def noisy_measurements(key: Key[Array, ""], problem: Problem, noise: float) -> Float[Array, "samples measurement_dim"]:
+    """The training measurements of `problem` with relative `noise` on them, from a draw of its own."""
+    draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), problem.measurements.shape)
+    return problem.measurements + draw * jnp.sqrt(problem.noise_variance(noise))
 
 
 def oracle_inverse(measured):

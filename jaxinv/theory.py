@@ -207,10 +207,15 @@ def contraction(step_size: Any, extremes: tuple[float, float]) -> float:
     return max(abs(1 - step_size * mu) for mu in extremes)
 
 
+def wide_factor(width: Any, depth: Any, measurement_dim: int) -> Any:
+    """(L-1) d_w/m + 1: what K is over Y^T Y as the width goes to infinity, at a fan-in start. Broadcasts."""
+    return (depth - 1) * width / measurement_dim + 1
+
+
 def wide_extremes(problem: Problem, width: int, depth: int) -> tuple[float, float]:
     """The extreme eigenvalues of K as the width goes to infinity, at a fan-in start: of ((L-1) d_w/m + 1) Y^T Y."""
     values = np.linalg.svd(np.asarray(problem.measurements, np.float64), compute_uv=False)
-    factor = (depth - 1) * width / problem.measurement_dim + 1
+    factor = wide_factor(width, depth, problem.measurement_dim)
     return float(factor * values[problem.measurement_rank - 1] ** 2), float(factor * values[0] ** 2)
 
 

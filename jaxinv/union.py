@@ -1,13 +1,10 @@
 """The inverse problem for signals on a union of subspaces: no linear map is as good as one that tells them apart."""
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from . import operators
 from .checks import ArgumentError, check_count, check_known, check_number
-from .draws import Tag, normal
-from .problem import Problem
+from .problem import Problem, noisy_measurements
 from .signals import union_of_subspaces
 
 
@@ -47,8 +44,7 @@ def union_problem(
     problem = Problem(matrix, signals, measurements, latent=latent, held_out=_pairs(latent.draw(key, fresh), matrix))
     if noise == 0:
         return problem
-    draw = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), (n, m))
-    noisy = measurements + draw * jnp.sqrt(problem.noise_variance(noise))
+    noisy = noisy_measurements(key, problem, noise)
     return Problem(matrix, signals, noisy, latent=latent, held_out=problem.held_out)
 
 
