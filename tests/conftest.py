@@ -1,8 +1,17 @@
 """Tests run in x64, with shapes checked, warnings as errors, and two host devices."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does, before anything loads it
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # one for the run: its workers and the commands they start share it
+    compiled = tempfile.mkdtemp(prefix="jaxinv-tests-")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 from jaxtyping import install_import_hook
