@@ -36,7 +36,7 @@ from jaxinv import curves, figures, theory
 from jaxinv.checks import UnknownNumbers, check_count, check_known, check_number, fail, is_traced
 from jaxinv.compare import changes
 from jaxinv.grid import NUMERICS, canonical
-from jaxinv.store import check_writable, save_dataset
+from jaxinv.store import check_writable, load_dataset, save_dataset
 from jaxinv.train import advance_block, load_block, run_settings
 
 PROBLEM = {"signal_dim": 100, "measurement_dim": 50, "subspace_dim": 4, "samples": 20, "condition_number": 2.0}
@@ -44,9 +44,42 @@ LEVELS = [1e-1, 1e-3, 1e-6]
 OFF_LEVELS = [1e-3, 1e-6]
 STABLE = 0.8
 DENSE_WIDTH, DENSE_GAMMA = 200, 0.1
+HALF = 0.5
 ROUNDS = 3
+LEAST_STEPS = 50
 ANALYSIS = 1
 """Raised when what is derived from the curves changes, so that stored groups are made anew."""
+
+MEANINGS = {
+    "width": "hidden width d_w of the fit phase (gamma = 0)",
+    "width_over_m": "width over measurement_dim",
+    "width_over_s_kappa2": "width over subspace_dim * condition_number^2",
+    "depth": "number of layers of the fit phase (gamma = 0)",
+    "level": "relative regression error",
+    "log_rate": "-log of the contraction factor of the linear phase, a step",
+    "fit_quality": "of the linear phase (jaxinv.curves.contraction); 'not run' where the grid leaves the cell out",
+    "predicted_log_rate": "-log of the contraction factor of the linearisation K at the start; nan where unstable",
+    "wide_log_rate": "-log of the contraction factor in the limit of infinite width",
+    "step_size": "gradient descent step size",
+    "sharpness": "step_size * mu_max(K) at the start; stable up to 2",
+    "steps_to": "steps to the relative regression error `level`, interpolated; nan where never reached",
+    "predicted_steps_to": "steps of the descent linearised at the start; nan where unstable or never reached",
+    "seconds_to": "steps_to in elapsed seconds, step_ms of the fastest round; one replica on each device",
+    "diverged": "whether the run of the fit phase diverged",
+    "step_ms": "elapsed milliseconds a step, one replica on each device, in each round",
+    "off_width": "hidden width d_w of the off-subspace phase",
+    "off_depth": "number of layers of the off-subspace phase",
+    "off_level": "off-subspace error",
+    "gamma": "weight decay of the off-subspace phase in units of its default",
+    "off_steps": "steps to the off-subspace error `off_level`, interpolated; nan where never reached or not run",
+    "off_predicted": "log(off_constant / off_level) / -log(1 - eta lambda); extrapolated: constant of the nearest run",
+    "off_constant": "c of c (1 - eta lambda)^t, fitted on the first half of the run",
+    "plateau": "relative regression error where the run settles",
+    "plateau_predicted": "the same to first order in the weight decay (fact 3)",
+    "off_diverged": "whether the run of the off-subspace phase diverged",
+    "extrapolated": "no run was made: off_predicted takes the constant of the nearest one",
+}
+"""What each variable and coordinate of the results is; written into the file."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +104,8 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(
-        width=(50, 100, 200, 400), depth=(2, 3, 5), seeds=8, steps=1200, stable_width=400,
-        off_width=(50, 100, 400), off_depth=(2, 3), off_seeds=4, gamma=(0.03, 0.1, 0.2),
+        width=(50, 100, 200, 400), depth=(2, 3, 5), seeds=8, steps=800, stable_width=200,
+        off_width=(50, 100, 400), off_depth=(3,), off_seeds=4, gamma=(0.03, 0.1, 0.2),
     ),
     "paper": Preset(
         width=(50, 100, 200, 400, 800, 1600), depth=(2, 3, 5, 10), seeds=32, steps=3000, stable_width=400,
@@ -140,7 +173,7 @@ def _fit_cell(step, error, step_size: float, linear: theory.Linearisation, extre
 
 
 def time_group(preset: Preset, depth: int, width: int, cells: Path) -> Any:
-    """Milliseconds a replica-step of one depth and width, warm, one replica on each device, in each of ROUNDS."""
+    """Elapsed milliseconds a step of one depth and width, warm, one replica on each device, in each of ROUNDS."""
     import xarray
 
     devices = jax.local_devices()
@@ -157,8 +190,8 @@ def time_group(preset: Preset, depth: int, width: int, cells: Path) -> Any:
             jax.block_until_ready(state)
             taken = time.perf_counter() - begun
             if turn > 1:
-                times.append(taken / steps / len(trios) * 1e3)
-            steps = 10 if turn == 0 else max(steps, min(300, int(3 / taken))) if turn == 1 else steps
+                times.append(taken / steps * 1e3)
+            steps = 10 if turn == 0 else max(steps, int(3 / taken)) if turn == 1 else steps  # about 0.3 s
     return xarray.Dataset({"step_ms": ("round", times)})
 
 
@@ -235,9 +268,8 @@ def gather(preset: Preset, folder: Path) -> Any:
     for count, (make, *point) in enumerate(jobs):
         name = "-".join([make.__name__, *map(str, point)])
         path = folder / "groups" / f"{name}-{_digest(preset, make, name)}.nc"
-        if path.exists():
-            made = xarray.load_dataset(path, engine="h5netcdf")
-        else:
+        made = load_dataset(path)
+        if made is None:
             made = make(preset, *point, folder / "cells" / name)
             check_writable(path.parent)
             save_dataset(path, made)
@@ -252,10 +284,12 @@ def gather(preset: Preset, folder: Path) -> Any:
     )
     m, s, kappa = (preset.problem[n] for n in ("measurement_dim", "subspace_dim", "condition_number"))
     results = xarray.merge([*parts, extrapolate(off, preset.problem)])
-    return results.assign_coords(
-        width_over_m=results.width / m, width_over_s_kappa2=results.width / (s * kappa**2)
-    ).assign_attrs(
-        problem=json.dumps(dict(preset.problem)), stable_factor=STABLE, jax=jax.__version__,
+    results["seconds_to"] = results.steps_to * results.step_ms.min("round") / 1e3
+    results = results.assign_coords(width_over_m=results.width / m, width_over_s_kappa2=results.width / (s * kappa**2))
+    for name, meaning in MEANINGS.items():
+        results[name].attrs["long_name"] = meaning
+    return results.assign_attrs(
+        problem=json.dumps(dict(preset.problem)), steps=preset.steps, stable_factor=STABLE, jax=jax.__version__,
         devices=f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
     )  # fmt: skip
 
@@ -264,7 +298,14 @@ def _digest(preset: Preset, make: Any, name: str) -> str:
     """Of all that decides a group: a change of it makes the group anew."""
     content = [ANALYSIS, NUMERICS, STABLE, LEVELS, OFF_LEVELS, dict(preset.problem), name]
     if make is time_group:
-        content += [ROUNDS, jax.__version__, platform.node(), len(jax.devices()), jax.devices()[0].device_kind]
+        content += [
+            ROUNDS,
+            "elapsed",
+            jax.__version__,
+            platform.node(),
+            len(jax.devices()),
+            jax.devices()[0].device_kind,
+        ]
     else:
         content += [preset.off_seeds] if make is off_group else [preset.seeds, preset.steps, preset.stable_width]
     return hashlib.sha256(canonical(content).encode()).hexdigest()[:16]
@@ -275,7 +316,7 @@ def median_interval(rows: np.ndarray, confidence: float = 0.95) -> tuple[float, 
     from scipy.stats import bootstrap
 
     finite = rows[np.isfinite(rows)]
-    if len(finite) < 3:
+    if len(finite) < 4:
         return (float(np.median(finite)) if len(finite) else np.nan), np.nan, np.nan
     rng = np.random.default_rng(0)
     made = bootstrap((finite,), np.median, confidence_level=confidence, method="percentile", n_resamples=2000, rng=rng)
@@ -287,7 +328,7 @@ def table(results: Any) -> Iterator[str]:
     yield "Fit, no weight decay: median [quartiles] over seeds; ratio measured / predicted [95% bootstrap interval]"
     yield (
         f"{'L':>3}{'d_w':>6}{'d_w/m':>7}{'d_w/sk2':>9} {'step size':10}{'div.':>7}{'no fit':>7}{'short':>7}"
-        f"  {'log-rate':31}{'wide':>7} {'ratio':23}{'steps to 1e-6':23}{'predicted':>10}{'ms/step':>9}{'s to 1e-6':>10}"
+        f"  {'log-rate':31}{'wide':>7} {'ratio':28}{'steps to 1e-6':23}{'predicted':>10}{'ms/step':>9}{'s to 1e-6':>10}"
     )
     for depth, width, rule in itertools.product(*(results[n].values for n in ("depth", "width", "step_rule"))):
         cell = results.sel(depth=depth, width=width, step_rule=rule)
@@ -296,10 +337,11 @@ def table(results: Any) -> Iterator[str]:
             yield f"{depth:3}{width:6}{over} {_fit_row(cell)}"
     yield "div.: seeds that diverged; no fit: those without a clean linear phase (too short and two rates included);"
     yield "short: never at 1e-6; wide: log-rate in the limit of infinite width; ratio: of seeds with a clean phase and"
-    yield "step_size mu_max <= 2 at the start; sk2: subspace_dim condition_number^2; times: of one replica with all"
-    yield "devices busy, the least of the rounds"
+    yield "step_size mu_max <= 2 at the start, how many in (); predicted: where half of the seeds have one; sk2:"
+    yield "subspace_dim condition_number^2; times: elapsed, one replica on each device, the least of the rounds"
     yield ""
-    yield "Off-subspace phase, default step size: median [quartiles] of the steps until the error is 1e-6"
+    yield "Off-subspace phase, default step size: median [quartiles] of the steps until the error is 1e-6; predicted by"
+    yield "log(c / 1e-6) / (eta lambda), c fitted on the first half of each run; short: never there, diverged ones too"
     yield f"{'L':>3}{'d_w':>6}{'gamma':>7}{'short':>8}  {'measured':26}{'predicted':>10}{'ratio':>8}" + (
         f"{'plateau':>10}{'predicted':>11}"
     )
@@ -313,13 +355,13 @@ def _fit_row(cell: Any) -> str:
     steps, ms = cell.steps_to.sel(level=1e-6), float(cell.step_ms.min())
     sound = (clean & (cell.sharpness <= 2)).values
     ratio = median_interval((cell.log_rate / cell.predicted_log_rate).values[sound])
-    shown = "-" if np.isnan(ratio[1]) else f"{ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}]"
+    shown = "-" if np.isnan(ratio[1]) else f"{ratio[0]:.3f} [{ratio[1]:.3f}, {ratio[2]:.3f}] ({int(sound.sum())})"
     counted = (cell.diverged.astype(bool).values, (~clean).values, steps.isnull().values)
     counts = "".join(f"{int(which.sum()):4}/{cell.sizes['seed']:<2}" for which in counted)
     predicted = cell.predicted_steps_to.sel(level=1e-6)
     rate, time_to = _quartiles(cell.log_rate.where(clean)), _median(steps) * ms / 1e3
-    columns = f"{cell.step_rule.item():10}{counts}  {rate:31}{_median(cell.wide_log_rate):7.3g} {shown:23}"
-    return columns + f"{_quartiles(steps):23}{_median(predicted):10.4g}{ms:9.3f}{time_to:10.3g}"
+    columns = f"{cell.step_rule.item():10}{counts}  {rate:31}{_median(cell.wide_log_rate):7.3g} {shown:28}"
+    return columns + f"{_quartiles(steps):23}{_median(predicted, HALF):10.4g}{ms:9.3f}{time_to:10.3g}"
 
 
 def _off_row(cell: Any) -> str:
@@ -332,9 +374,8 @@ def _off_row(cell: Any) -> str:
     )
 
 
-def _median(rows: Any) -> float:
-    finite = rows.values[np.isfinite(rows.values)]
-    return float(np.median(finite)) if len(finite) else np.nan
+def _median(rows: Any, least: float = 0.0) -> float:
+    return float(_column_medians(np.ravel(rows.values)[:, None], least=least)[0])
 
 
 def _quartiles(rows: Any) -> str:
@@ -368,7 +409,7 @@ def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
         cell = results.sel(depth=depth, level=1e-6)
         steps, predicted = (cell[n].transpose("seed", "width").values for n in ("steps_to", "predicted_steps_to"))
         middle, low, high = (_column_medians(steps, q) for q in (50, 25, 75))
-        axes.plot(cell.width, _column_medians(predicted), "--", color=colour)
+        axes.plot(cell.width, _column_medians(predicted, least=HALF), "--", color=colour)
         axes.plot(cell.width, middle, color=colour, label=f"L = {depth}")
         axes.fill_between(cell.width, low, high, color=colour, alpha=0.25, linewidth=0)
         stable = (cell.sharpness.median("seed") <= 2).values
@@ -383,7 +424,7 @@ def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
     figures.log_log(axes, "hidden width $d_w$", "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 3.5)  # room for the counts
     over = zip(results.width.values, results.width_over_m.values, strict=True)
-    axes.set_xticks(results.width.values, [f"{width}\n{ratio:g}" for width, ratio in over])
+    axes.set_xticks(results.width.values, [f"{width}\n{ratio:.3g}" for width, ratio in over])
     axes.set_xlabel("hidden width $d_w$, and $d_w/m$ below it")
     axes.minorticks_off()
     axes.plot([], [], "--", color="0.4", label="linearised at the start")
@@ -392,23 +433,27 @@ def _draw_steps(axes: Any, results: Any, colours: dict) -> None:
     axes.legend(ncols=2, loc="upper right")
 
 
-def _column_medians(rows: np.ndarray, q: float = 50) -> np.ndarray:
-    return np.array([np.percentile(c[np.isfinite(c)], q) if np.isfinite(c).any() else np.nan for c in rows.T])
+def _column_medians(rows: np.ndarray, q: float = 50, least: float = 0.0) -> np.ndarray:
+    """Percentile of the finite values of each column; nan where none, or less than a share `least`, are."""
+    there = [(column[np.isfinite(column)], len(column)) for column in rows.T]
+    return np.array([np.percentile(c, q) if len(c) >= max(1, least * size) else np.nan for c, size in there])
 
 
 def _draw_rates(axes: Any, results: Any, colours: dict) -> None:
     good = results.fit_quality == "good"
+    predicted, measured = (results[n].where(good).values for n in ("predicted_log_rate", "log_rate"))
+    least = np.nanmin(np.r_[predicted[predicted > 0], np.ravel(measured), 0.1])
+    aside, ends = 0.6 * least, np.array([0.8 * least, 1.0])
     for depth, colour in colours.items():
         for rule, marker in (("default", "o"), ("stable", "^")):
             cell = results.where(good).sel(depth=depth, step_rule=rule)
             stable = (cell.sharpness <= 2).values
             x, y = cell.predicted_log_rate.values, cell.log_rate.values
             axes.plot(x[stable], y[stable], marker, color=colour, markersize=2.5, alpha=0.6, markeredgewidth=0)
-            axes.plot(np.full((~stable).sum(), 1.6e-3), y[~stable], "x", color=colour, markersize=3, alpha=0.7)
-    ends = np.array([2e-3, 1.0])
+            axes.plot(np.full((~stable).sum(), aside), y[~stable], "x", color=colour, markersize=3, alpha=0.7)
     axes.plot(ends, ends, color=figures.REFERENCE, linewidth=0.8)
     figures.log_log(axes, "predicted log-rate a step", "measured log-rate a step", "b  contraction, every run")
-    axes.set(xlim=(1.3e-3, 1.2), ylim=(1.3e-3, 1.2))
+    axes.set(xlim=(0.45 * least, 1.2), ylim=(0.45 * least, 1.2))
     handles = [axes.plot([], [], m, color="0.4", markersize=4, label=label)[0] for m, label in
                (("o", "default step size"), ("^", f"{STABLE:g} · 2/$\\mu_{{max}}$"),
                 ("x", r"$\eta\mu_{max} > 2$: none predicted"))]  # fmt: skip
@@ -431,8 +476,8 @@ def _draw_off(axes: Any, results: Any, colours: dict) -> None:
     figures.log_log(axes, r"weight decay $\gamma$", "steps to off-subspace error $10^{-6}$", title)
     axes.set_xticks(results.gamma.values, [f"{gamma:g}" for gamma in results.gamma.values])
     axes.minorticks_off()
-    axes.set_ylim(top=axes.get_ylim()[1] * 3)
-    axes.plot([], [], "--", color="0.4", label=r"$\log(c/\varepsilon)\,/\,\eta\lambda$")
+    axes.set_ylim(top=axes.get_ylim()[1] * 12)  # room for the legend
+    axes.plot([], [], "--", color="0.4", label=r"$\log(c/\varepsilon)\,/\,\eta\lambda$, c fitted")
     axes.plot([], [], "o", color="0.4", markersize=4, label="measured")
     axes.plot([], [], "o", color="0.4", markerfacecolor="white", markersize=4, label="extrapolated")
     axes.legend(ncols=2, handletextpad=0.4, columnspacing=1)
@@ -444,6 +489,8 @@ def adjusted(preset: Preset, settings: Mapping[str, list[Any]]) -> Preset:
     changes: dict[str, Any] = {"problem": dict(preset.problem)}
     for name, values in settings.items():
         check_known("setting", name, [*axes, *PROBLEM])
+        if len(set(values)) < len(values):
+            raise fail(f"--set {name}", "different values", f"{values}", "name each once")
         if name == "gamma":
             for value in values:
                 check_number(name, value, strict=True)
@@ -457,11 +504,14 @@ def adjusted(preset: Preset, settings: Mapping[str, list[Any]]) -> Preset:
         else:
             changes["problem"][name] = values[0]
     made = replace(preset, **changes)
+    if made.steps < LEAST_STEPS:
+        raise fail("--set steps", f"at least {LEAST_STEPS}", f"{made.steps}", "a linear phase needs them")
     if not (min(made.off_width) <= DENSE_WIDTH and max(made.gamma) >= DENSE_GAMMA):
         must = f"some off_width of at most {DENSE_WIDTH} and gamma of at least {DENSE_GAMMA}"
         got = f"off_width={list(made.off_width)} gamma={list(made.gamma)}"
         raise fail("--set", must, got, "elsewhere steps are extrapolated from such runs")
-    ji.build(ji.Sweep(axes={"seed": [0]}, fixed={**made.problem, "depth": 1}).cells()[0])  # refuses what cannot be
+    if made != preset:  # refuses what cannot be
+        ji.build(ji.Sweep(axes={"seed": [0]}, fixed={**made.problem, "depth": 1}).cells()[0])
     return made
 
 
@@ -481,12 +531,13 @@ def main(
     if compare is not None:
         try:
             old = xarray.load_dataset(compare, engine="h5netcdf")
-        except (OSError, ValueError) as error:
-            got = f"{str(compare)!r} ({error})"
+        except (OSError, ValueError):
+            got = f"{str(compare)!r}, which is {'no netCDF file' if compare.exists() else 'not there'}"
             raise fail("--compare", "a results.nc of this benchmark", got, "pass another file") from None
-        if "steps_to" not in old or old.attrs.get("problem") != json.dumps(dict(chosen.problem)):
-            got = f"{str(compare)!r} of {old.attrs.get('problem', 'another kind')}"
-            raise fail("--compare", "a results.nc of this benchmark and problem", got, "pass another file")
+        same = {"problem": json.dumps(dict(chosen.problem)), "steps": chosen.steps}
+        if "steps_to" not in old or any(old.attrs.get(name) != value for name, value in same.items()):
+            got = f"{str(compare)!r} of { ({name: old.attrs.get(name) for name in same}) }"
+            raise fail("--compare", "a results.nc of this benchmark, problem and steps", got, "pass another file")
         folder = folder.with_name(f"{folder.name}-compared-{_here()}")
     check_writable(folder)
     results = gather(chosen, folder)
@@ -495,10 +546,16 @@ def main(
     print("\n".join(table(results)))
     print(f"\n{folder / 'results.nc'}\n{paths[0]}")
     if old is not None:
-        found, tests = changes(old, results)
+        derived = ["off_predicted", "seconds_to"]  # of off_constant, and of steps_to and step_ms
+        found, tests = changes(old.drop_vars(derived, errors="ignore"), results)
         print(f"\nCompared with {compare} ({old.attrs.get('devices')}, jax {old.attrs.get('jax')}):")
         print(
-            "\n".join(change.line() for change in found) or f"nothing changed beyond seed noise in {tests} comparisons"
+            "\n".join(change.line() for change in found)
+            or (
+                f"nothing changed beyond seed noise in {tests} comparisons"
+                if tests
+                else "no point of the grid in common"
+            )
         )
 
 

@@ -65,10 +65,7 @@ class Store:
             try:
                 cells = _read(path)
             except (OSError, KeyError, ValueError) as error:
-                kept = path.with_suffix(".corrupt")
-                path.replace(kept)
-                reason = " ".join(str(error).split())
-                warnings.warn(f"{path} is corrupt ({reason}); kept as {kept.name}, its cells run again", stacklevel=2)
+                _set_aside(path, error, "its cells run again")
                 continue
             found |= {key: cell for key, cell in cells.items() if key in wanted}
         return found
@@ -101,6 +98,26 @@ def save_dataset(path: Path, dataset) -> None:
     dataset.to_netcdf(aside, engine="h5netcdf")
     _sync(aside)
     aside.replace(path)
+
+
+def load_dataset(path: Path):
+    """The xarray.Dataset that was saved; None where there is none, or a corrupt one, which is named and set aside."""
+    import xarray
+
+    if not path.exists():
+        return None
+    try:
+        return xarray.load_dataset(path, engine="h5netcdf")
+    except (OSError, KeyError, ValueError) as error:
+        _set_aside(path, error, "it is made anew")
+        return None
+
+
+def _set_aside(path: Path, error: Exception, then: str) -> None:
+    kept = path.with_suffix(".corrupt")
+    path.replace(kept)
+    reason = " ".join(str(error).split())
+    warnings.warn(f"{path} is corrupt ({reason}); kept as {kept.name}, {then}", stacklevel=3)
 
 
 def _read(path: Path) -> Mapping[str, dict[str, np.ndarray]]:

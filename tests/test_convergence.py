@@ -12,6 +12,7 @@ from jaxinv.cli import main
 from jaxinv.experiment import load_module
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
+PLAIN = {"seed", "off_seed", "step_rule"}
 SMALL = {"signal_dim": 16, "measurement_dim": 8, "subspace_dim": 2, "samples": 5, "condition_number": 2.0}
 
 
@@ -78,7 +79,34 @@ def test_running_again_runs_nothing(bench, out, results, monkeypatch, capsys):
     bench.main("quick", out)
     again = xarray.load_dataset(out / "convergence" / "quick" / "results.nc", engine="h5netcdf")
     assert again.identical(results)
+    assert all(again[name].attrs["long_name"] for name in again.variables if name not in PLAIN)
+    np.testing.assert_allclose(again.seconds_to, again.steps_to * again.step_ms.min("round") / 1e3)
     assert (out / "convergence" / "quick" / "convergence.pdf").exists()
+
+
+def test_a_corrupt_group_is_set_aside_and_made_anew(bench, out, results, monkeypatch, capsys):
+    path = next((out / "convergence" / "quick" / "groups").glob("off_group-2-16-0.2-*.nc"))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.warns(UserWarning, match="is corrupt .* it is made anew"):
+        bench.main("quick", out)
+    assert path.with_suffix(".corrupt").exists()
+    again = xarray.load_dataset(out / "convergence" / "quick" / "results.nc", engine="h5netcdf")
+    assert again.identical(results)
+
+
+def test_a_comparison_without_a_common_point_says_so(bench, out, results, tmp_path, monkeypatch, capsys):
+    results.assign_coords(width=[11, 161], off_width=[17, 241]).to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
+    monkeypatch.setattr(bench, "_here", lambda: "elsewhere")
+    (out / "convergence" / "quick").rename(out / "convergence" / "quick-compared-elsewhere")
+    bench.main("quick", out, compare=tmp_path / "old.nc")
+    (out / "convergence" / "quick-compared-elsewhere").rename(out / "convergence" / "quick")
+    assert "no point of the grid in common" in capsys.readouterr().out
+
+
+def test_predicted_steps_of_less_than_half_of_the_seeds_are_not_shown(bench):
+    rows = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, 5.0], [np.nan, np.nan]])
+    np.testing.assert_array_equal(bench._column_medians(rows, least=0.5), [2.0, np.nan])
+    np.testing.assert_array_equal(bench._column_medians(rows), [2.0, 5.0])
 
 
 def test_comparing_says_nothing_where_nothing_changed_and_what_changed(bench, out, tmp_path, monkeypatch, capsys):
@@ -112,6 +140,8 @@ def test_comparing_says_nothing_where_nothing_changed_and_what_changed(bench, ou
         (["--set", "wdth=3"], "unknown setting 'wdth'; did you mean 'width'"),
         (["--set", "width=0"], "width must be a positive whole number, got 0"),
         (["--set", "gamma=0"], "gamma must be a finite number above 0, got 0"),
+        (["--set", "width=50,50"], "--set width must be different values, got [50, 50]"),
+        (["--set", "steps=10"], "--set steps must be at least 50, got 10"),
         (["--set", "seeds=1,2"], "--set seeds must be one value, got 2"),
         (["--set", "measurement_dim=300"], "measurement_dim must be at most signal_dim"),
         (["--set", "gamma=0.01,0.03"], "--set must be some off_width of at most 200 and gamma of at least 0.1"),
