@@ -359,7 +359,7 @@ def _fit_row(cell: Any) -> str:
     counted = (cell.diverged.astype(bool).values, (~clean).values, steps.isnull().values)
     counts = "".join(f"{int(which.sum()):4}/{cell.sizes['seed']:<2}" for which in counted)
     predicted = cell.predicted_steps_to.sel(level=1e-6)
-    rate, time_to = _quartiles(cell.log_rate.where(clean)), _median(steps) * ms / 1e3
+    rate, time_to = _quartiles(cell.log_rate.where(clean)), _median(cell.seconds_to.sel(level=1e-6))
     columns = f"{cell.step_rule.item():10}{counts}  {rate:31}{_median(cell.wide_log_rate):7.3g} {shown:28}"
     return columns + f"{_quartiles(steps):23}{_median(predicted, HALF):10.4g}{ms:9.3f}{time_to:10.3g}"
 
