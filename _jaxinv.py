@@ -9,10 +9,10 @@ import sys
 def main() -> int:
     """Import the command line and run it; returns the exit code."""
     signal.signal(signal.SIGINT, _leave)
-    # replicas run beside each other, one a core: threads of the linear algebra would only wait for each other
+    # runs go on beside each other, one on each core: threads of the linear algebra would only wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from jaxinv.cli import main as command
-    from jaxinv.interrupt import watch
+    from jaxinv.command.interrupt import watch
+    from jaxinv.command.main import main as command
 
     watch()
     code = command()

@@ -1,7 +1,7 @@
 """Weight decay trades a bias proportional to its strength for a map of small norm: the exact path of the optimum.
 
 Claim [paper]: bounds on reconstruction and robustness to noise are tied to the regularization strength. What the
-bounds leave open is exact at condition number 1 without noise [exact, fact 8 of jaxinv/theory.py]: in the right
+bounds leave open is exact at condition number 1 without noise [exact, fact 8 of jaxinv.theory]: in the right
 singular vectors of Y the problem splits into scalar ones, pairs of lengths x_i, y_i, and at the global optimum each
 singular value of the learned map is r_i x_i/y_i, where r_i minimises 1/2 (r - 1)^2 + c_i r^(2/L) at the penalty
 c_i = (lambda L/2) x_i^(2/L - 2) y_i^(-2/L). At L = 2 that is soft-thresholding. At L = 3 values are dropped at a jump;
@@ -16,14 +16,13 @@ small gamma does not grow in proportion to gamma; or if the noise gain with deca
 """
 
 import itertools
-from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 import jaxinv as ji
-from jaxinv import figures, theory
-from jaxinv.metrics import map_values
+from jaxinv import theory
+from jaxinv.measures import statistics, structure
+from jaxinv.studies import plots
 
 SMALL = 0.1
 """Largest gamma of the fit of the slope: that of the plateau's first-order formula."""
@@ -32,233 +31,118 @@ AWAY = 1.25
 """A factor this far from the penalties at which values are dropped, the end of a run is compared with the optimum."""
 
 
-def signal_norms(frame, network):
-    """x_i: a row of the compressed data is a column of X V, V the right singular vectors of Y."""
-    return jnp.linalg.norm(frame.targets, axis=1)
+def grids(preset):
+    """Depths, weight decays and seeds; what is recorded first and last says all."""
+    gammas, seeds, steps, sizes = {
+        "paper": ([0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 3.0], 5, 50_000,
+                  {"signal_dim": 100, "measurement_dim": 50, "subspace_dim": 5, "width": 100}),
+        "quick": ([0.0, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0], 3, 16_000,
+                  {"signal_dim": 32, "measurement_dim": 16, "subspace_dim": 2, "width": 32}),
+    }[preset]  # fmt: skip
+    of_pairs = {"singular_values": structure.map_values, "signal_norms": structure.signal_norms,
+                "measured_norms": structure.measured_norms, "pair_gains": structure.pair_gains}  # fmt: skip
+    return ji.Sweep(
+        axes={"depth": [2, 3], "gamma": gammas, "seed": range(seeds)},
+        fixed={**sizes, "samples": 50},
+        steps=steps,
+        records=2,
+        metrics=["regression_error", "noise_gain", ji.Metric("cosine", structure.pair_cosine)]
+        + [ji.Metric(name, function, ("pair",)) for name, function in of_pairs.items()],
+        precision="float64",
+    )
 
 
-def measured_norms(frame, network):
-    """y_i, the lengths of the columns of Y V."""
-    return jnp.linalg.norm(frame.inputs, axis=1)
+def analyse(runs):
+    """For each pair of a run: c_i, its r_i and the optimum's; the errors of the optimum along a fine path of gamma.
 
-
-def pair_gains(frame, network):
-    """What the map makes of each pair: (X V)_i^T W (Y V)_i / (x_i y_i), its singular value where W splits like them."""
-    products = jnp.sum((frame.targets @ network.end_to_end()) * frame.inputs, axis=1)
-    return products / (signal_norms(frame, network) * measured_norms(frame, network))
-
-
-def cosine(frame, network):
-    """The largest |cosine| between two columns of X V: 0 where fact 8 applies."""
-    rows = frame.targets / jnp.linalg.norm(frame.targets, axis=1, keepdims=True)
-    return jnp.max(jnp.abs(rows @ rows.T - jnp.eye(len(rows))))
-
-
-METRICS = [
-    "regression_error",
-    "noise_gain",
-    ji.Metric("singular_values", map_values, ("pair",)),
-    ji.Metric("signal_norms", signal_norms, ("pair",)),
-    ji.Metric("measured_norms", measured_norms, ("pair",)),
-    ji.Metric("pair_gains", pair_gains, ("pair",)),
-    ji.Metric("cosine", cosine),
-]
-
-PAPER = ji.Sweep(
-    axes={
-        "depth": [2, 3],
-        "gamma": [0.0, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 3.0],
-        "seed": range(5),
-    },
-    fixed={"signal_dim": 100, "measurement_dim": 50, "subspace_dim": 5, "samples": 50, "width": 100},
-    steps=50_000,
-    records=2,
-    metrics=METRICS,
-    precision="float64",
-)
-QUICK = ji.Sweep(
-    axes={"depth": [2, 3], "gamma": [0.0, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0], "seed": range(3)},
-    fixed={"signal_dim": 32, "measurement_dim": 16, "subspace_dim": 2, "samples": 50, "width": 32},
-    steps=16_000,
-    records=2,
-    metrics=METRICS,
-    precision="float64",
-)
-
-
-class End(NamedTuple):
-    """Where a run ended. `noise_gain` is over the oracle's, ||R (A R)^+||_F, whose singular values are x_i/y_i.
-
-    `penalty`, `found` and `optimum`, (subspace_dim,), go with `pairs`: c_i, and r_i of the run and at the optimum.
+    Noise gains are relative to the oracle's, ||R (A R)^+||_F, whose singular values are x_i/y_i.
     """
+    import xarray
 
-    depth: int
-    gamma: float
-    seed: int
-    pairs: theory.ParallelPairs
-    regression_error: float
-    noise_gain: float
-    cosine: float
-    penalty: np.ndarray
-    found: np.ndarray
-    optimum: np.ndarray
-
-
-def ends(results):
-    """An End for each run that did not diverge."""
-    last = results.isel(record=-1).stack(run=("depth", "gamma", "seed")).transpose("run", ...)
-    table = {name: last[name].values for name in (*last.data_vars, "depth", "gamma", "seed")}
-    runs = []
-    for i in np.flatnonzero(~table["diverged"]):
-        depth, decay = int(table["depth"][i]), float(table["weight_decay"][i])
-        pairs = theory.ParallelPairs(table["signal_norms"][i], table["measured_norms"][i])
-        oracle, best = pairs.signal_norms / pairs.measured_norms, theory.regularized_values(pairs, depth, decay)
-        found = np.empty_like(best)
-        # singular values come sorted: the k-th belongs to the pair with the k-th gain
-        found[np.argsort(-table["pair_gains"][i], kind="stable")] = table["singular_values"][i]
-        runs.append(
-            End(
-                depth=depth,
-                gamma=float(table["gamma"][i]),
-                seed=int(table["seed"][i]),
-                pairs=pairs,
-                regression_error=float(table["regression_error"][i]),
-                noise_gain=float(table["noise_gain"][i] / np.linalg.norm(oracle)),
-                cosine=float(table["cosine"][i]),
-                penalty=theory.penalty(pairs, depth, decay),
-                found=found / oracle,
-                optimum=best / oracle,
-            )
-        )
-    return runs
+    # gamma and training change no problem
+    x, y = (runs[name].isel(gamma=0, record=0, drop=True) for name in ("signal_norms", "measured_norms"))
+    pairs, oracle = theory.ParallelPairs(x, y), x / y
+    values, gains, depth = runs.end("singular_values"), runs.end("pair_gains"), runs["depth"]
+    penalty = theory.penalty(pairs, depth, runs["weight_decay"])
+    by_pair = xarray.apply_ufunc(structure.values_by_pair, values, gains, input_core_dims=[["pair"]] * 2,
+                                 output_core_dims=[["pair"]])  # fmt: skip
+    positive = runs["gamma"].where(runs["gamma"] > 0)
+    path = np.geomspace(positive.min().item(), positive.max().item(), 200)
+    decays = (runs["weight_decay"] / positive).max("gamma") * xarray.DataArray(path, {"path_gamma": path})
+    path_shares = xarray.apply_ufunc(theory.shrinkage, theory.penalty(pairs, depth, decays), depth)
+    path_error, path_gain = theory.errors_of_shares(pairs, path_shares, "pair")
+    return xarray.Dataset({
+        "penalty": penalty,
+        "share": by_pair / oracle,
+        "optimum_share": xarray.apply_ufunc(theory.shrinkage, penalty, depth),
+        "relative_gain": runs.end("noise_gain") / (oracle**2).sum("pair") ** 0.5,
+        "path_error": path_error,
+        "path_gain": path_gain,
+    })  # fmt: skip
 
 
-def optimum_curves(run, gammas):
-    """Regression error and noise gain over the oracle's of the optimum on the problem of `run`, each at `gammas`."""
-    x, y = run.pairs
-    shares = theory.shrinkage(run.penalty / run.gamma * gammas[:, None], run.depth)
-    fit = np.linalg.norm((1 - shares) * x, axis=1) / np.linalg.norm(x)
-    return fit, np.linalg.norm(shares * x / y, axis=1) / np.linalg.norm(x / y)
-
-
-def slopes(runs):
-    """d log(regression error) / d log(gamma) over 0 < gamma <= SMALL, one a depth and seed."""
-    groups: dict[tuple[int, int], list[End]] = {}
-    for run in runs:
-        if 0 < run.gamma <= SMALL:
-            groups.setdefault((run.depth, run.seed), []).append(run)
-    logs = [
-        (np.log([r.gamma for r in group]), np.log([r.regression_error for r in group])) for group in groups.values()
-    ]
-    return np.array([np.polyfit(gammas, errors, 1)[0] for gammas, errors in logs if len(gammas) > 1])
-
-
-def deviations(runs, depth):
-    """|r_i - optimum| over the optimum (over 1 where that is 0), of all pairs a factor AWAY from the thresholds."""
-    first, last = theory.largest_penalty(depth) / AWAY, theory.last_penalty(depth) * AWAY
-    rows = [
-        (np.abs(run.found - run.optimum) / np.where(run.optimum > 0, run.optimum, 1))[
-            (run.penalty < first) | (run.penalty > last)
-        ]
-        for run in runs
-        if run.depth == depth and run.gamma > 0
-    ]
-    return np.concatenate(rows) if rows else np.empty(0)
-
-
-@figures.styled
-def draw(results):
+def draw(runs):
     """Regression error, shrinkage of single values, noise gain: dots are runs, lines the optimum on the same data."""
-    figure, axes = figures.panels(2 * figures.COLUMN_WIDTH, 2.9, [["error", "shrink", "noise"]])
-    runs = ends(results)
-    depths = [int(depth) for depth in results.depth.values]
-    colours = figures.decay_colours(depths)
-    for depth, marker in zip(depths, itertools.cycle("os^vD")):
-        mine = [run for run in runs if run.depth == depth and run.gamma > 0]
-        if mine:
-            _draw_depth(axes, mine, colours[depth], marker)
-    plain = [run.noise_gain for run in runs if run.gamma == 0]
-    if plain:
-        axes["noise"].axhspan(min(plain), max(plain), color=figures.NO_DECAY, alpha=0.2, linewidth=0)
-        axes["noise"].axhline(float(np.median(plain)), color=figures.NO_DECAY, label="no weight decay")
-    axes["noise"].axhline(1, color=figures.REFERENCE, linestyle=":", label="oracle")
-    figures.log_log(axes["error"], r"weight decay $\gamma$", "regression error at the end", "a  bias")
-    figures.log_log(axes["shrink"], "penalty $c_i$", "singular value / oracle's", "b  each singular value")
-    figures.log_log(axes["noise"], r"weight decay $\gamma$", "noise gain / oracle's", "c  noise passed on")
+    figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 2.9, [["error", "shrink", "noise"]])
+    colours = plots.colours_of("depth", runs["depth"].values.tolist())
+    gamma, kept = runs["gamma"], ~runs["diverged"]
+    error, gain, share = (data.where(kept & (gamma > 0)) for data in
+                          (runs.end("regression_error"), runs["relative_gain"], runs["share"]))  # fmt: skip
+    plots.bands(axes["error"], runs["path_error"], x="path_gamma", colour="depth", label="L = {:g}: optimum".format)
+    plots.bands(axes["noise"], runs["path_gain"], x="path_gamma", colour="depth", label="")
+    for depth, marker in zip(colours, itertools.cycle("os^vD")):
+        style = {"colour": colours[depth], "marker": marker}
+        penalty = runs.select("penalty", depth=depth).where(gamma > 0)
+        plots.dots(axes["error"], gamma, error.sel(depth=depth), label=f"L = {depth}: runs", **style)
+        plots.dots(axes["noise"], gamma, gain.sel(depth=depth), **style)
+        plots.dots(axes["shrink"], penalty, share.sel(depth=depth), **style)
+        fine = np.geomspace(penalty.min().item(), penalty.max().item(), 500)
+        axes["shrink"].plot(fine, theory.shrinkage(fine, depth), color=colours[depth])
+        if depth > 2:
+            local = theory.local_minima(depth)
+            axes["shrink"].plot(*local, ":", color=colours[depth], label=f"L = {depth}: local minimum")
+    plain = statistics.values_where(runs["relative_gain"], kept & (gamma == 0))
+    if plain.size:
+        axes["noise"].axhspan(plain.min(), plain.max(), color=plots.NO_DECAY, alpha=0.2, linewidth=0)
+        axes["noise"].axhline(np.median(plain), color=plots.NO_DECAY, label="no weight decay")
+    axes["noise"].axhline(1, color=plots.REFERENCE, linestyle=":", label="oracle")
+    plots.log_log(axes["error"], r"weight decay $\gamma$", "regression error at the end", "a  bias")
+    plots.log_log(axes["shrink"], "penalty $c_i$", "singular value / oracle's", "b  each singular value")
+    plots.log_log(axes["noise"], r"weight decay $\gamma$", "noise gain / oracle's", "c  noise passed on")
     # further left every value is near 1, as panel a shows better
     axes["shrink"].set(yscale="linear", xlim=(0.02, None))
     # above the threshold the map is 0
     axes["noise"].set_ylim(bottom=0.05)
-    _draw_legend(figure, axes)
+    plots.shared_legend(figure, axes.values(), ncols=4)
     return figure
 
 
-def _draw_depth(axes, runs, colour, marker):
-    """The runs of one depth with weight decay, and the lines they should lie on."""
-    depth, gammas = runs[0].depth, np.array([run.gamma for run in runs])
-    dots = {"linestyle": "none", "marker": marker, "markersize": 3.5, "color": colour, "markerfacecolor": "none"}
-    fine = np.geomspace(gammas.min(), gammas.max(), 200)
-    lines = np.stack([optimum_curves(run, fine) for run in {run.seed: run for run in runs}.values()])
-    figures.band(axes["error"], fine, lines[:, 0], colour=colour, label=f"L = {depth}: optimum")
-    axes["error"].plot(gammas, [run.regression_error for run in runs], label=f"L = {depth}: runs", **dots)
-    figures.band(axes["noise"], fine, lines[:, 1], colour=colour)
-    axes["noise"].plot(gammas, [run.noise_gain for run in runs], **dots)
-    penalties = np.concatenate([run.penalty for run in runs])
-    fine = np.geomspace(penalties.min(), penalties.max(), 500)
-    axes["shrink"].plot(fine, theory.shrinkage(fine, depth), color=colour)
-    axes["shrink"].plot(penalties, np.concatenate([run.found for run in runs]), **dots)
-    if depth > 2:
-        # beyond the jump a local minimum stays: where the slope is 0, c = (1 - r) r^(1 - p) / p
-        p, jump = 2 / depth, theory.largest_penalty(depth)
-        local = np.linspace((1 - p) / (2 - p), float(theory.shrinkage(jump * (1 - 1e-9), depth)), 50)
-        label = f"L = {depth}: local minimum"
-        axes["shrink"].plot((1 - local) * local ** (1 - p) / p, local, ":", color=colour, label=label)
-
-
-def _draw_legend(figure, axes):
-    handles = {}
-    for panel in axes.values():
-        handles |= dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-
-
-def judge(results):
+def claims(runs):
     """Every run that did not diverge, at its end; a run that did is counted."""
-    runs = ends(results)
-    failed = int(results.diverged.sum())
-    cosine = largest([run.cosine for run in runs])
-    off = largest(np.abs(slopes(runs) - 1))
-    gain = largest([run.noise_gain for run in runs if run.gamma > 0])
+    gamma, kept, of = runs["gamma"], ~runs["diverged"], statistics.values_where
+    fitted = np.log(gamma.where((gamma > 0) & (gamma <= SMALL)))
+    slopes = statistics.slope(fitted, np.log(runs.end("regression_error").where(kept)), "gamma")
+    penalty, optimum = runs["penalty"], runs["optimum_share"]
+    deviation = abs(runs["share"] - optimum) / optimum.where(optimum > 0, 1)
     verdicts = [
-        ji.Verdict("runs that diverged", failed, "none [ours]", failed == 0),
-        ji.Verdict("fact 8 applies: cosine of two columns of X V, largest over problems", cosine,
-                   "below 1e-8 [exact; rounding]", cosine < 1e-8),
-        ji.Verdict(f"regression error in proportion to gamma up to {SMALL:g}: log-log slope, largest distance from 1",
-                   off, "at most 0.05 [exact to first order in gamma; slack ours]", off <= 0.05),
-        ji.Verdict("with decay the noise gain is at most the oracle's: ratio, largest over gamma", gain,
-                   "at most 1.0001 [exact at the optimum; slack ours]", gain <= 1.0001),
+        ji.at_most(0, runs["diverged"].sum(), "runs that diverged [ours]"),
+        ji.at_most(1e-8, of(runs.end("cosine"), kept),
+                   "fact 8 applies: cosine of two columns of X V, largest over problems [exact; rounding]",
+                   strict=True),
+        ji.at_most(0.05, of(abs(slopes - 1), slopes.notnull()),
+                   f"regression error in proportion to gamma up to {SMALL:g}: log-log slope, largest distance from 1 "
+                   "[exact to first order in gamma; slack ours]"),
+        ji.at_most(1.0001, of(runs["relative_gain"], kept & (gamma > 0)),
+                   "with decay the noise gain is at most the oracle's: ratio, largest over gamma "
+                   "[exact at the optimum; slack ours]"),
     ]  # fmt: skip
-    for depth in (int(depth) for depth in results.depth.values):
-        worst = largest(deviations(runs, depth))
+    for depth in runs["depth"].values.tolist():
+        first, last = theory.largest_penalty(depth) / AWAY, theory.last_penalty(depth) * AWAY
+        compared = kept & (gamma > 0) & (runs["depth"] == depth) & ((penalty < first) | (penalty > last))
         law = "soft-thresholding" if depth == 2 else f"the global minimum of the scalar l_(2/{depth}) problem"
-        verdicts.append(
-            ji.Verdict(f"L = {depth}: singular values against {law}, largest relative deviation", worst,
-                       f"at most 1e-4 [exact; slack ours], penalties {AWAY:g}x off the thresholds", worst <= 1e-4)
-        )  # fmt: skip
+        words = f"L = {depth}: singular values against {law}, penalties {AWAY:g}x off the thresholds, largest relative "
+        verdicts.append(ji.at_most(1e-4, of(deviation, compared), f"{words}deviation [exact; slack ours]"))
     return verdicts
 
 
-def largest(values):
-    """The largest of `values`; NaN, which no bound holds, where one is NaN or there are none."""
-    return float(np.max(values)) if len(values) else np.nan
-
-
-EXPERIMENT = ji.Experiment(
-    name="regularization_path",
-    claim="gradient descent ends at the exact regularised optimum: a bias proportional to gamma, a noise gain below "
-    "the oracle's",
-    source="after arXiv 2502.15522, whose bounds depend on the regularization strength; law exact, setting ours",
-    grids={"quick": QUICK, "paper": PAPER},
-    draw=draw,
-    judge=judge,
-)
+EXPERIMENT = ji.Experiment(grids, draw, claims, analyse)

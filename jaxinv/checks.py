@@ -1,21 +1,13 @@
-"""One line for bad input: the argument, what it must be, what it was, what to pass instead."""
+"""Errors in one line: the argument, what it must be, what it was, what to pass instead."""
 
 import difflib
 import numbers
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any
 
-import jax
 import numpy as np
-from jax.core import Tracer
 
-AnyArray: TypeAlias = jax.Array | np.ndarray
-"""Set-up computes with numpy arrays, which compile nothing; the same functions take JAX arrays."""
-
-
-def namespace(array: AnyArray) -> Any:
-    """numpy for a numpy array, jax.numpy for a JAX array: one function serves set-up and traced code."""
-    return array.__array_namespace__()
+from .arrays import is_traced
 
 
 class ArgumentError(ValueError):
@@ -24,11 +16,6 @@ class ArgumentError(ValueError):
 
 class UnknownNumbers(ArgumentError):
     """An argument whose numbers must be known is traced: only its shape is."""
-
-
-def is_traced(*values: Any) -> bool:
-    """Whether any of `values` is known by its shape only."""
-    return any(isinstance(value, Tracer | jax.ShapeDtypeStruct) for value in values)
 
 
 def fail(name: str, must: str, got: Any, instead: str) -> ArgumentError:

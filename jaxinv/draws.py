@@ -1,4 +1,4 @@
-"""Random numbers that do not depend on precision: a tag for each purpose, float32 draws cast up."""
+"""Random numbers that do not depend on precision: generated in float32 and cast up, under a tag for each purpose."""
 
 import enum
 
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 
 class Tag(enum.IntEnum):
-    """What a constructor draws. It folds the tag into its key, so one key may be handed to all of them."""
+    """What random numbers are for. Constructors fold their tag into their key, so one key may be handed to all."""
 
     OPERATOR = 0
     SUBSPACE = 1
@@ -20,7 +20,7 @@ class Tag(enum.IntEnum):
 
 
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Standard normal numbers of `shape`, drawn in float32 and cast to the default float type.
+    """Standard normal numbers of `shape`, generated in float32 and cast to the default float type.
 
     The numbers are the same at any precision and any x64 flag.
     """

@@ -1,23 +1,75 @@
-"""Problems to test on, and the plain numpy computation that runs are held against."""
+"""Setups and sweeps to test on, and the plain numpy computation that runs are held against.
+
+A setup is (problem, network, descent).
+"""
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import numpy as np
 
 import jaxinv as ji
+from jaxinv.measures import metrics
+from jaxinv.training.setup import Setup
 
 SMALL = {"signal_dim": 13, "measurement_dim": 7, "subspace_dim": 3, "samples": 11, "condition_number": 3.0}
 
 
-def trio(seed=0, width=9, depth=3, gamma=0.05, momentum=0.0, init="fan_in", **problem):
-    """Problem, network and descent of odd sizes, from one seed."""
+UNION: dict[str, Any] = {
+    "signal_dim": 14,
+    "measurement_dim": 9,
+    "subspace_dim": 2,
+    "subspaces": 3,
+    "samples": 12,
+    "held_out": 7,
+}
+
+GRID = {"signal_dim": 12, "measurement_dim": 6, "subspace_dim": 2, "samples": 9, "width": 40, "depth": 2}
+
+
+def setup(seed=0, width=9, depth=3, gamma=0.05, momentum=0.0, init="fan_in", **problem) -> Setup:
+    """A setup of odd sizes, from one seed."""
     key = jax.random.key(seed)
     made = ji.subspace_problem(key, **{**SMALL, **problem})
     network = ji.layer_product(key, made, width=width, depth=depth, init=init)
     # a third of the default step: narrow networks of depth 5 leave no margin at the default
     step_size = float(ji.gradient_descent(made, network).step_size) / 3
-    return made, network, ji.gradient_descent(made, network, gamma=gamma, step_size=step_size, momentum=momentum)
+    descent = ji.gradient_descent(made, network, gamma=gamma, step_size=step_size, momentum=momentum)
+    return Setup(made, network, descent)
+
+
+def union(seed=0, **changes) -> ji.Problem:
+    """Signals on a union of three subspaces, with held-out pairs."""
+    return ji.union_problem(jax.random.key(seed), **{**UNION, **changes})
+
+
+def relu_setup(seed=0, gamma=0.1, width=20, depth=3) -> Setup:
+    """A ReLU network on a union of subspaces."""
+    problem = union(seed)
+    network = ji.relu_network(jax.random.key(seed), problem, width=width, depth=depth)
+    return Setup(problem, network, ji.gradient_descent(problem, network, gamma=gamma))
+
+
+def small_sweep(**changes) -> ji.Sweep:
+    """A grid of small cells; `changes` replace its axes, fixed arguments and options."""
+    axes = changes.pop("axes", {"gamma": [0, 0.1], "seed": range(3)})
+    fixed = {name: value for name, value in {**GRID, **changes.pop("fixed", {})}.items() if name not in axes}
+    return ji.Sweep(**{"axes": axes, "fixed": fixed, "steps": 40, "records": 8, "precision": "float64", **changes})
+
+
+def found(sweep: ji.Sweep, folder, **options) -> tuple[Any, int]:
+    """The results of a sweep, and how many of its cells the store had."""
+    seen = []
+    results = ji.run_sweep(sweep, folder, progress=lambda done, total, what: seen.append(done), **options)
+    return results, seen[0]
+
+
+def assert_close(ours, plain, tolerance):
+    """Every metric within `tolerance` of its largest plain value."""
+    for name in metrics.NAMES:
+        a, b = np.asarray(ours[name]), np.asarray(plain[name])
+        assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b)), name
 
 
 def numpy_descent(problem, network, descent, steps):

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import jax
-import pytest
+
+from jaxinv.command.main import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -26,8 +27,8 @@ def test_pictures_are_there():
     assert all((Path(__file__).parent.parent / picture).is_file() for picture in pictures)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_the_python_runs(code, tmp_path, monkeypatch):
+def test_the_python_runs(tmp_path, monkeypatch):
+    code, _ = blocks("python")
     monkeypatch.chdir(tmp_path)
     names = {}
     with jax.numpy_rank_promotion("allow"):
@@ -35,3 +36,11 @@ def test_the_python_runs(code, tmp_path, monkeypatch):
     assert not names["run"].diverged
     assert not names["results"].diverged.any()
     assert list((tmp_path / "results" / "my_sweep").glob("*.nc"))
+
+
+def test_the_experiment_runs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "wider.py").write_text(blocks("python")[1])
+    monkeypatch.setattr("jaxinv.command.main._configure", lambda: None)
+    assert main(["run", str(tmp_path / "wider.py"), "--seeds", "2", "--out", str(tmp_path / "out")]) == 0
+    assert "wider: 1 of 1 claims held" in capsys.readouterr().out
+    assert (tmp_path / "out" / "wider" / "quick-adjusted" / "wider.png").is_file()

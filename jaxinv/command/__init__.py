@@ -1,0 +1,1 @@
+"""The command line. Global settings (devices, caches) are made here and nowhere else."""

@@ -1,0 +1,62 @@
+"""Grids with other arguments than the preset's: NAME=VALUE settings, and numbers of seeds."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..checks import ArgumentError, check_count, nearest
+from ..studies.experiment import Grid, Grids
+from ..sweeps.grid import Sweep
+
+
+def adjusted(grids: Grids, seeds: int | None, settings: Sequence[str]) -> dict[str, Grid]:
+    """The grids with other seeds and arguments, each changed wherever a grid has it; axes stay axes.
+
+    Raises ArgumentError for an argument that no grid has, and for several values where a grid has one.
+    """
+    changes = dict(parse(text) for text in settings)
+    if seeds is not None:
+        changes["seed"] = list(range(check_count("seeds", seeds)))
+    for name in changes:
+        if not any(name in _names(grid) for grid in grids.values()):
+            known = set().union(*map(_names, grids.values()))
+            raise ArgumentError(f"unknown axis or argument {name!r}; {nearest(name, known)}")
+    return {name: _changed(grid, changes) for name, grid in grids.items()}
+
+
+def _names(grid: Grid) -> set[str]:
+    return grid.arguments | ({"steps"} if isinstance(grid, Sweep) else set())
+
+
+def _changed(grid: Grid, changes: Mapping[str, list[Any]]) -> Grid:
+    axes, fixed, others = dict(grid.axes), dict(grid.fixed), {}
+    for name, values in changes.items():
+        if name not in _names(grid):
+            continue
+        if name in axes:
+            axes[name] = values
+        elif len(values) > 1:
+            raise ArgumentError(
+                f"--set {name} must be one value, got {len(values)}; only {', '.join(axes)} are axes of this experiment"
+            )
+        elif name == "steps":
+            others[name] = check_count(name, values[0])
+        else:
+            fixed[name] = values[0]
+    return replace(grid, axes=axes, fixed=fixed, **others)
+
+
+def parse(text: str) -> tuple[str, list[Any]]:
+    """Name and values of NAME=VALUE or NAME=VALUE,VALUE."""
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise ArgumentError(f"--set must be NAME=VALUE or NAME=VALUE,VALUE, got {text!r}; for example width=100")
+    return name, [_value(part) for part in values.removeprefix("[").removesuffix("]").split(",")]
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text

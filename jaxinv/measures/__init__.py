@@ -1,0 +1,1 @@
+"""What is measured: the objective, metrics and their records, and what a recorded curve says."""

@@ -1,0 +1,180 @@
+"""Metrics of a network on a problem: those with a name, and what a metric of your own is."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..arrays import AnyArray
+from ..networks.layers import Layers
+from ..problems.coordinates import Coordinates, plain_coordinates
+from ..problems.problem import Problem
+from .objective import misfit, weight_penalty
+from .view import View, view_of_weights
+
+
+class Metric(NamedTuple):
+    """A quantity of your own to record: `function(coordinates, network)` gives an array whose axes are named `dims`.
+
+    `coordinates` hold the problem as the run sees it (`Coordinates`), `network` acts on measurements in those. It
+    needs the weights, which not every engine holds.
+    """
+
+    name: str
+    function: Callable[[Coordinates, Any], Any]
+    dims: tuple[str, ...] = ()
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether an engine must hold the weights to record it."""
+        return True
+
+    def record(self, view: View) -> Any:
+        """Its value where a run stands."""
+        return self.function(view.coordinates, view.network)
+
+
+def measure(problem: Problem, network: Layers, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
+    """Every metric of `network` on `problem`; `weight_decay` enters the loss alone.
+
+    With W = W_{L:1} and P_perp the projector onto range(A R)^perp:
+
+        loss                (1/2)||W Y - X||_F^2 + (weight_decay/2) sum_l ||W_l||_F^2
+        regression_error    ||W Y - X||_F / ||X||_F
+        off_subspace_error  ||W P_perp||_2              off_subspace_gain  ||W P_perp||_F
+        noise_gain          ||W||_F, so that E||W e||^2 = sigma^2 ||W||_F^2
+        oracle_distance     ||W - R (A R)^+||_2 / ||R (A R)^+||_2
+        effective_rank      exp of the entropy of the normalised singular values of W
+        balancedness        max_l ||W_{l+1}^T W_{l+1} - W_l W_l^T||_F
+        test_error          relative RMSE on fresh signals without noise, in closed form
+        noise_sensitivity   its growth with relative test noise: see `noisy_test_error`
+
+    The metrics of the subspace are NaN where A R lacks full column rank or fills measurement space. A baseline map is
+    measured as `LayerProduct((map,))`. A network that is not linear has the first two alone.
+    """
+    with jax.default_matmul_precision("highest"):
+        view = view_of_weights(plain_coordinates(problem), network)
+        return {name: METRICS[name](view, weight_decay) for name in available(network)}
+
+
+def available(network: Any) -> tuple[str, ...]:
+    """The names of the metrics that `network` has: all of a linear one, two of any other."""
+    return NAMES if network.is_linear else ANY_NETWORK
+
+
+def _loss(view, weight_decay):
+    coordinates = view.coordinates
+    fit = misfit(view.outputs, coordinates.targets, coordinates.residual)
+    return fit + weight_penalty(view.squared_norm, weight_decay)
+
+
+def _regression_error(view, weight_decay):
+    coordinates = view.coordinates
+    signal_norm = jnp.sqrt(jnp.sum(coordinates.targets**2) + coordinates.residual**2)
+    squares = jnp.sum((view.outputs - coordinates.targets) ** 2) + coordinates.residual**2
+    return jnp.sqrt(squares) / signal_norm
+
+
+def _off_subspace_error(view, weight_decay):
+    return spectral_norm(view.end_to_end @ view.coordinates.off_basis)
+
+
+def _off_subspace_gain(view, weight_decay):
+    off_subspace = view.end_to_end @ view.coordinates.off_basis
+    return jnp.linalg.norm(off_subspace) if off_subspace.size else jnp.full((), jnp.nan, off_subspace.dtype)
+
+
+def _noise_gain(view, weight_decay):
+    return jnp.linalg.norm(view.end_to_end)
+
+
+def _oracle_distance(view, weight_decay):
+    oracle = view.coordinates.oracle
+    return spectral_norm(view.end_to_end - oracle) / spectral_norm(oracle)
+
+
+def _effective_rank(view, weight_decay):
+    return entropy_rank(jnp.linalg.svd(finite(view.end_to_end), compute_uv=False))
+
+
+def _balancedness(view, weight_decay):
+    """max_l ||W_{l+1}^T W_{l+1} - W_l W_l^T||_F, 0 for a single layer; NaN where the engine does not hold weights."""
+    if view.network is None:
+        return jnp.full((), jnp.nan, view.outputs.dtype)
+    weights = view.network.weights
+    gaps = [jnp.linalg.norm(after.T @ after - before @ before.T) for before, after in pairwise(weights)]
+    return jnp.max(jnp.stack(gaps)) if gaps else jnp.zeros((), weights[0].dtype)
+
+
+def _test_error(view, weight_decay):
+    return error_halves(view.coordinates, view.end_to_end)[0]
+
+
+def _noise_sensitivity(view, weight_decay):
+    return error_halves(view.coordinates, view.end_to_end)[1]
+
+
+METRICS: dict[str, Callable[[View, Any], Any]] = {
+    "loss": _loss,
+    "regression_error": _regression_error,
+    "off_subspace_error": _off_subspace_error,
+    "off_subspace_gain": _off_subspace_gain,
+    "noise_gain": _noise_gain,
+    "oracle_distance": _oracle_distance,
+    "effective_rank": _effective_rank,
+    "balancedness": _balancedness,
+    "test_error": _test_error,
+    "noise_sensitivity": _noise_sensitivity,
+}
+"""Functions of a view and the weight decay, by name; `measure` says what they are."""
+
+NAMES = tuple(METRICS)
+ANY_NETWORK = ("loss", "regression_error")
+"""Those that a network need not be linear for."""
+
+
+def error_halves(
+    coordinates: Coordinates, end_to_end: Float[AnyArray, "signal_dim measurement_dim"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(relative RMSE on fresh signals without noise, its growth with relative test noise), in closed form.
+
+    E||W(Ax + e) - x||^2 = ||(WA - I) Sigma^{1/2}||_F^2 + sigma_e^2 ||W||_F^2, over E||x||^2 = tr Sigma. The second is
+    the root of the last term over tr Sigma at relative noise 1, where m sigma_e^2 = E||A x||^2.
+    """
+    power = jnp.sum(coordinates.covariance_root**2)
+    measured_power = jnp.sum(coordinates.measured_root**2)
+    bias = jnp.sum((end_to_end @ coordinates.measured_root - coordinates.covariance_root) ** 2)
+    variance = measured_power / end_to_end.shape[1] * jnp.sum(end_to_end**2)
+    return jnp.sqrt(bias / power), jnp.sqrt(variance / power)
+
+
+def noisy_test_error(test_error: Any, noise_sensitivity: Any, noise: Any) -> Any:
+    """Relative RMSE on fresh signals at relative test noise `noise`, from the two recorded halves; broadcasts."""
+    return (test_error**2 + (noise * noise_sensitivity) ** 2) ** 0.5
+
+
+def finite(matrix: Float[Array, "_ _"]) -> Float[Array, "_ _"]:
+    """The matrix, or zeros in place of one that is not finite everywhere: LAPACK complains of NaN on stderr."""
+    return jnp.where(jnp.isfinite(jnp.sum(matrix)), matrix, 0)
+
+
+def entropy_rank(values: Float[AnyArray, " values"]) -> Float[Array, ""]:
+    """exp of the entropy of the normalised singular `values`; NaN where all are 0."""
+    share = values / jnp.sum(values)
+    return jnp.exp(-jnp.sum(jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), share)))
+
+
+def spectral_norm(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
+    """Largest singular value, from the smaller Gram matrix; NaN for an empty matrix.
+
+    Scaled to entries of at most 1, so that squares of values near the smallest float do not vanish.
+    """
+    if 0 in matrix.shape:
+        return jnp.full((), jnp.nan, matrix.dtype)
+    size = jnp.max(jnp.abs(matrix))
+    unit = finite(matrix) / jnp.where(size == 0, 1, size)
+    gram = unit.T @ unit if matrix.shape[0] >= matrix.shape[1] else unit @ unit.T
+    return size * jnp.sqrt(jnp.linalg.eigvalsh(gram)[-1])

@@ -1,0 +1,59 @@
+"""What theory predicts of the runs of a grid, as arrays with named axes."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..theory import contraction, linearise, wide_extremes
+from .curves import steps_to
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def linearised(
+    build: Callable[..., Any],
+    step_size: "xarray.DataArray",
+    steps: "xarray.DataArray",
+    levels: Sequence[float],
+    *,
+    axes: Sequence[str],
+) -> "xarray.Dataset":
+    """What training without decay, linearised at its start, predicts of each run (fact 7 of `jaxinv.theory`).
+
+    `build` returns problem, network and descent, given the values of the `axes` along which networks differ; these are
+    axes of `step_size`, which may have others. `steps`, over `axes`, is how far to predict. NaN where `step_size` is.
+    Variables: `log_rate`, -log of the contraction factor a step (below 0 where the linearised descent diverges);
+    `wide_log_rate`, the same in the limit of infinite width; `sharpness`, step_size * mu_max(K), stable up to 2;
+    `steps_to`, the steps to a regression_error of each of the `levels`, an axis "level"; NaN if never.
+    """
+    import xarray
+
+    rules = [str(dim) for dim in step_size.dims if dim not in axes]
+
+    def predict(*arguments):
+        *point, count, rates = arguments
+        problem, network, _ = build(**dict(zip(axes, point, strict=True)))
+        linear = linearise(problem, network.weights)
+
+        def reached(rate):
+            curve = linear.curve(rate, int(count), until=min(levels))
+            return [steps_to(np.arange(len(curve)), curve, level) for level in levels]
+
+        # rates of several step sizes: their axes come first
+        there = np.array([reached(rate) for rate in np.ravel(rates)]).reshape(*np.shape(rates), -1)
+        return *linear.extremes(), *wide_extremes(problem, network.width, network.depth), there
+
+    *extremes, there = xarray.apply_ufunc(
+        predict, *(step_size[axis] for axis in axes), steps, step_size, vectorize=True,
+        input_core_dims=[*([] for _ in axes), [], rules], output_core_dims=[*[[]] * 4, [*rules, "level"]],
+    )  # fmt: skip
+    low, high, wide_low, wide_high = extremes
+    made = xarray.Dataset({
+        "log_rate": -np.log(contraction(step_size, (low, high))),
+        "wide_log_rate": -np.log(contraction(step_size, (wide_low, wide_high))),
+        "sharpness": step_size * high,
+        "steps_to": there,
+    })  # fmt: skip
+    return made.transpose(*step_size.dims, ...).assign_coords(level=list(levels))

@@ -1,0 +1,100 @@
+"""What is recorded during training, and after which steps: small arrays by name, never weights."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Integer
+
+from ..checks import ArgumentError, check_count, check_known, fail
+from .metrics import METRICS, NAMES, available
+from .view import View
+
+
+@runtime_checkable
+class Recordable(Hashable, Protocol):
+    """What can be recorded beside the metrics with a name: `Metric`, `NoisyError`."""
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether an engine must hold the weights to record it."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name in the results."""
+        ...
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes of its value."""
+        ...
+
+    def record(self, view: View) -> Any:
+        """Its value where a run stands."""
+        ...
+
+
+Chosen = tuple[str | Recordable, ...]
+
+
+def choose(wanted: Sequence[str | Recordable] | None, network: Any) -> Chosen:
+    """What to record of `network`: all it has where `wanted` is None, else those, and the loss (it tells divergence).
+
+    Raises ArgumentError for a metric that the network does not have.
+    """
+    known = available(network)
+    for metric in wanted or ():
+        if isinstance(metric, str):
+            check_known("metric", metric, known)
+    return known if wanted is None else tuple(dict.fromkeys(("loss", *wanted)))
+
+
+def check_metrics(wanted: Sequence[str | Recordable] | None) -> None:
+    """ArgumentError unless each is the name of a metric, or a Metric whose name is its own."""
+    names = [metric if isinstance(metric, str) else metric.name for metric in wanted or ()]
+    for metric, name in zip(wanted or (), names, strict=True):
+        if isinstance(metric, str):
+            check_known("metric", name, NAMES)
+        elif name in NAMES or names.count(name) > 1:
+            raise fail("metrics", "of different names", f"{name!r} twice", "rename your metric")
+
+
+def own_dims(wanted: Sequence[str | Recordable] | None) -> dict[str, tuple[str, ...]]:
+    """The names of the axes of each metric that has some beside the records."""
+    return {metric.name: metric.dims for metric in wanted or () if not isinstance(metric, str)}
+
+
+def own_coordinates(wanted: Sequence[str | Recordable] | None) -> dict[str, tuple[Any, ...]]:
+    """The values along those axes, of the metrics that name them."""
+    labels: dict[str, tuple[Any, ...]] = {}
+    for metric in wanted or ():
+        labels |= getattr(metric, "labels", {})
+    return labels
+
+
+def recorder(weight_decay: Any, chosen: Chosen) -> Callable[[View], Mapping[str, Any]]:
+    """The function of a view that records what is `chosen`."""
+
+    def record(view):
+        own = {metric.name: metric.record(view) for metric in chosen if not isinstance(metric, str)}
+        return {name: METRICS[name](view, weight_decay) for name in NAMES if name in chosen} | own
+
+    return record
+
+
+def record_steps(steps: int, records: int | Sequence[int]) -> Integer[np.ndarray, " records"]:
+    """Steps at which to record: 0, then unique rounded geomspace(1, steps, records - 1); 0 and `steps` for two.
+
+    Or those given, which must rise from 0 to `steps`.
+    """
+    check_count("steps", steps)
+    if isinstance(records, Sequence | np.ndarray):
+        given = np.asarray(records, np.int64)
+        if given.ndim != 1 or len(given) < 2 or given[0] != 0 or given[-1] != steps or (np.diff(given) < 1).any():
+            raise fail("records", f"a number, or steps that rise from 0 to {steps}", repr(records), "mend the list")
+        return given
+    if check_count("records", records) < 2:
+        raise ArgumentError(f"records must be at least 2, the first and the last step, got {records}; pass 2 or more")
+    spaced = np.geomspace(1, steps, records - 1) if records > 2 else np.array([steps])
+    return np.concatenate([[0], np.unique(np.rint(spaced).astype(np.int64))])

@@ -1,0 +1,126 @@
+"""Statistics over seeds: how runs compare that differ in one argument, in arrays with named axes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def last_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArray") -> float:
+    """The ratio of the last entry along `axis` to the first, of those that are `kept`: its median over seeds.
+
+    The median is over all other axes. A NaN, of a run that diverged, counts as infinite, and so does the ratio of two
+    infinite entries; 0 where only the first is infinite. NaN where fewer than two entries are kept.
+    """
+    rows = values.where(kept, drop=True).fillna(np.inf)
+    if rows.sizes[axis] < 2:
+        return np.nan
+    with np.errstate(invalid="ignore"):
+        ratios = rows.isel({axis: -1}, drop=True) / rows.isel({axis: 0}, drop=True)
+    return float(ratios.fillna(np.inf).median())
+
+
+def slope(x: "xarray.DataArray", y: "xarray.DataArray", axis: str, *, least: int = 2) -> "xarray.DataArray":
+    """The slope of the least-squares line of `y` on `x` along `axis`, over the points where both are finite.
+
+    NaN where there are fewer than `least` such points.
+    """
+    there: Any = np.isfinite(x) & np.isfinite(y)
+    u, v = x.where(there), y.where(there)
+    u = u - u.mean(axis)
+    return ((u * (v - v.mean(axis))).sum(axis) / (u**2).sum(axis)).where(there.sum(axis) >= least)
+
+
+def exponent(x: "xarray.DataArray", y: "xarray.DataArray", axis: str) -> "xarray.DataArray":
+    """b of y ~ x^b along `axis`: the slope of log y on log x. Infinite where one y is not a positive finite number."""
+    known: Any = np.isfinite(y) & (y > 0)
+    log_x: Any = np.log(x)
+    log_y: Any = np.log(y.where(known))
+    return slope(log_x, log_y, axis).where(known.all(axis), np.inf)
+
+
+def values_where(values: "xarray.DataArray", kept: "xarray.DataArray") -> np.ndarray:
+    """Those of `values` for which the flag `kept` is true, as a flat array; a NaN among them stays."""
+    import xarray
+
+    every, flags = xarray.broadcast(values, kept)
+    return every.values[flags.values.astype(bool)]
+
+
+def quantile(
+    values: "xarray.DataArray", q: float = 0.5, over: str = "seed", *, least: float = 0.0
+) -> "xarray.DataArray":
+    """The q-quantile of what is not NaN along an axis; NaN where that is nothing, or less than a share `least`."""
+    share = values.notnull().mean(over)
+    found = values.where(share > 0, 0.0).quantile(q, over).drop_vars("quantile")
+    return found.where((share > 0) & (share >= least))
+
+
+def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The median of all that is not NaN, and the ends of its bootstrap confidence interval (percentiles, 2000 samples).
+
+    The ends are NaN for fewer than 4 values.
+    """
+    from scipy.stats import bootstrap
+
+    kept = values[~np.isnan(values)]
+    middle = float(np.median(kept)) if len(kept) else np.nan
+    if len(kept) < 4:
+        return middle, np.nan, np.nan
+    made = bootstrap((kept,), np.median, confidence_level=confidence, method="percentile", n_resamples=2000,
+                     rng=np.random.default_rng(0))  # fmt: skip
+    return middle, float(made.confidence_interval.low), float(made.confidence_interval.high)
+
+
+def quartiles_in_words(values: "xarray.DataArray", over: str = "seed") -> "xarray.DataArray":
+    """Median and quartiles along an axis of what is not NaN, such as "3 [2.5, 4]"; "-" where that is nothing."""
+    low, middle, high = (quantile(values, q, over) for q in (0.25, 0.5, 0.75))
+    return _written(lambda a, b, c: "-" if np.isnan(a) else f"{a:.4g} [{b:.4g}, {c:.4g}]", middle, low, high)
+
+
+def interval_in_words(values: "xarray.DataArray", over: str = "seed") -> "xarray.DataArray":
+    """`median_interval` along an axis and the number of values, as text: "1.02 [0.99, 1.04] (8)"; "-" for too few."""
+
+    def write(row):
+        middle, low, high = median_interval(row)
+        return "-" if np.isnan(low) else f"{middle:.3f} [{low:.3f}, {high:.3f}] ({np.sum(~np.isnan(row))})"
+
+    return _written(write, values, over=[over])
+
+
+def count_in_words(flags: "xarray.DataArray", over: str = "seed") -> "xarray.DataArray":
+    """How many of the flags along an axis are true, as text such as "3/8"."""
+    return _written(lambda count: f"{count:.0f}/{flags.sizes[over]}", flags.sum(over))
+
+
+def _written(write: Callable[..., str], *numbers: "xarray.DataArray", over: Sequence[str] = ()) -> "xarray.DataArray":
+    import xarray
+
+    core = [list(over) for _ in numbers]
+    made = xarray.apply_ufunc(write, *numbers, input_core_dims=core, vectorize=True, output_dtypes=[object])
+    return made.astype(str)
+
+
+def as_table(columns: "Mapping[str, xarray.DataArray]", axes: Sequence[str], kept: Any = True) -> list[str]:
+    """Lines of a table: a row for each point of the `axes` at which `kept` is true, and its values in `columns`."""
+    import xarray
+
+    rows = xarray.Dataset({**columns, "kept": kept}).reset_coords(drop=True).to_dataframe(list(axes))
+    rows = rows[rows.pop("kept").astype(bool)].reset_index()
+    return rows.to_string(index=False, na_rep="-", float_format="{:.5g}".format).splitlines()
+
+
+def filled_from_nearest(values: "xarray.DataArray", axes: tuple[str, ...]) -> "xarray.DataArray":
+    """`values` with each NaN replaced by that value which is nearest along `axes`; NaN where there is none.
+
+    Distances are sums of those of the logarithms of the coordinates; of equal ones the first counts.
+    """
+    logs = [np.log(grid.ravel()) for grid in np.meshgrid(*(values[axis].values for axis in axes), indexing="ij")]
+    apart = sum(np.abs(log[:, None] - log[None, :]) for log in logs)
+    ordered = values.transpose(..., *axes)
+    rows = ordered.values.reshape(-1, len(logs[0]))
+    nearest = np.where(np.isnan(rows)[:, None, :], np.inf, apart).argmin(axis=-1)
+    return ordered.copy(data=np.take_along_axis(rows, nearest, axis=1).reshape(ordered.shape)).transpose(*values.dims)

@@ -1,0 +1,114 @@
+"""A problem in the coordinates it is trained and measured in: as given, compressed, or compressed and rotated.
+
+Facts are numbered in `jaxinv.theory`. Written for numpy and for JAX arrays alike: set-up is numpy's, which compiles
+nothing.
+"""
+
+import equinox as eqx
+from jaxtyping import Float
+
+from ..arrays import AnyArray, namespace
+from .problem import Pairs, Problem, oracle_inverse
+
+
+class Coordinates(eqx.Module):
+    """A problem in the coordinates it is trained and measured in; every metric is a function of it and a network.
+
+    `inputs` and `targets` are the training pairs as rows; `residual` is the part of ||X||_F that compression removed
+    from the targets (no linear map of the measurements can reach it). Measurement space may be rotated by the
+    orthogonal matrix `rotation` Q: inputs are Y Q, maps W Q. Then the inputs vanish beyond their first `trained`
+    columns, and so do the gradients of those columns of W_1. `held_out` are the problem's pairs to measure on.
+    """
+
+    inputs: Float[AnyArray, "rows measurement_dim"]
+    targets: Float[AnyArray, "rows signal_dim"]
+    residual: Float[AnyArray, ""]
+    oracle: Float[AnyArray, "signal_dim measurement_dim"]
+    off_basis: Float[AnyArray, "measurement_dim off_dim"]
+    covariance_root: Float[AnyArray, "signal_dim subspace_dim"]
+    measured_root: Float[AnyArray, "measurement_dim subspace_dim"]
+    rotation: Float[AnyArray, "measurement_dim measurement_dim"] | None
+    trained: int = eqx.field(static=True)
+    held_out: Pairs | None = None
+
+
+def plain_coordinates(problem: Problem) -> Coordinates:
+    """The problem as it is given: all samples, no rotation.
+
+    This and the other functions compute with numpy for a problem of numpy arrays, with JAX for one of JAX arrays.
+    """
+    measured = problem.operator @ problem.latent.basis
+    return Coordinates(
+        inputs=problem.measurements,
+        targets=problem.signals,
+        residual=namespace(problem.signals).zeros((), problem.signals.dtype),
+        oracle=problem.latent.basis @ oracle_inverse(measured),
+        off_basis=_off_basis(measured),
+        covariance_root=problem.latent.covariance_root,
+        measured_root=problem.operator @ problem.latent.covariance_root,
+        rotation=None,
+        trained=problem.measurement_dim,
+        held_out=problem.held_out,
+    )
+
+
+def compressed_coordinates(problem: Problem) -> Coordinates:
+    """As many rows as the measurements have rank, with the same gradients of a linear network (fact 4)."""
+    xp = namespace(problem.signals)
+    left, values, right = _measurement_svd(problem)
+    targets = left.T @ problem.signals
+    return eqx.tree_at(
+        lambda plain: (plain.inputs, plain.targets, plain.residual),
+        plain_coordinates(problem),
+        (values[:, None] * right.T, targets, xp.asarray(xp.linalg.norm(problem.signals - left @ targets))),
+    )
+
+
+def rotated_coordinates(problem: Problem) -> Coordinates:
+    """Compressed, and rotated so that the inputs fill the first `measurement_rank` columns (facts 1 and 5)."""
+    xp = namespace(problem.signals)
+    _, values, right = _measurement_svd(problem)
+    rank, width = problem.measurement_rank, problem.measurement_dim
+    rotation = _complete(right)
+    compressed = compressed_coordinates(problem)
+    exact = problem.noiseless and rank == problem.subspace_dim
+    return Coordinates(
+        inputs=xp.pad(xp.diag(values), ((0, 0), (0, width - rank))),
+        targets=compressed.targets,
+        residual=compressed.residual,
+        oracle=compressed.oracle @ rotation,
+        # without noise range(A R) is the span of the first columns: written down, so that no rounding floor is left
+        off_basis=_where_solvable(compressed.oracle, xp.eye(width)[:, rank:])
+        if exact
+        else rotation.T @ compressed.off_basis,
+        covariance_root=compressed.covariance_root,
+        measured_root=rotation.T @ compressed.measured_root,
+        rotation=rotation,
+        trained=rank,
+        held_out=None if compressed.held_out is None else (compressed.held_out[0], compressed.held_out[1] @ rotation),
+    )
+
+
+def _measurement_svd(problem: Problem):
+    """Left vectors (samples, r), values (r,), right vectors (measurement_dim, r) of Y, r its rank."""
+    left, values, right = namespace(problem.signals).linalg.svd(problem.measurements, full_matrices=False)
+    rank = problem.measurement_rank
+    return left[:, :rank], values[:rank], right[:rank].T
+
+
+def _complete(columns):
+    """Orthonormal columns (m, r) completed to an orthogonal (m, m) matrix whose first r columns they are."""
+    xp = namespace(columns)
+    full, _ = xp.linalg.qr(columns, mode="complete")
+    return xp.concatenate([columns, full[:, columns.shape[1] :]], axis=1)
+
+
+def _off_basis(measured):
+    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank."""
+    full, _ = namespace(measured).linalg.qr(measured, mode="complete")
+    return _where_solvable(oracle_inverse(measured), full[:, measured.shape[1] :])
+
+
+def _where_solvable(oracle, basis):
+    xp = namespace(basis)
+    return xp.where(xp.isnan(oracle).any(), xp.nan, basis)

@@ -1,0 +1,104 @@
+"""Problems made at random: signals on one subspace, or on a union of several."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from ..checks import ArgumentError, check_count, check_known, check_number
+from ..draws import Tag, normal
+from . import operators
+from .problem import Problem
+from .signals import subspace
+from .unions import union_of_subspaces
+
+
+def subspace_problem(
+    key: Key[Array, ""],
+    *,
+    signal_dim: int = 200,
+    measurement_dim: int = 100,
+    subspace_dim: int = 5,
+    samples: int = 1000,
+    condition_number: float = 1.0,
+    noise: float = 0.0,
+    operator: str = "gaussian",
+) -> Problem:
+    """Signals on a random subspace and their measurements, by the data law of Laus et al. as we set it.
+
+    `noise` is relative, sqrt(E||e||^2 / E||A x||^2), and falls on the training measurements alone. `operator` is a
+    name of `operators.GENERATORS`. The defaults are the sizes of Fig. 1a of arXiv 2502.15522; samples and
+    condition number are ours. Raises ArgumentError unless subspace_dim <= measurement_dim <= signal_dim.
+    """
+    d, m, s, n = (
+        check_count("signal_dim", signal_dim),
+        check_count("measurement_dim", measurement_dim),
+        check_count("subspace_dim", subspace_dim),
+        check_count("samples", samples),
+    )
+    _check_at_most("measurement_dim", m, "signal_dim", d, "an inverse problem has no more measurements than unknowns")
+    _check_at_most("subspace_dim", s, "measurement_dim", m, "fewer measurements cannot tell the signals apart")
+    check_number("condition_number", condition_number, 1.0)
+    check_number("noise", noise)
+    check_known("operator", operator, operators.GENERATORS)
+    latent = subspace(key, d, s, condition_number)
+    matrix = operators.GENERATORS[operator](key, m, d)
+    problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s))
+    if noise == 0:
+        return problem
+    noisy = noisy_measurements(key, problem, noise)
+    return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m))
+
+
+def noisy_measurements(key: Key[Array, ""], problem: Problem, noise: float) -> Float[Array, "samples measurement_dim"]:
+    """The training measurements of `problem` with relative `noise` on them, from random numbers of its own."""
+    unit = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), problem.measurements.shape)
+    return problem.measurements + unit * jnp.sqrt(problem.noise_variance(noise))
+
+
+def union_problem(
+    key: Key[Array, ""],
+    *,
+    signal_dim: int = 200,
+    measurement_dim: int = 100,
+    subspace_dim: int = 5,
+    subspaces: int = 4,
+    samples: int = 1000,
+    condition_number: float = 1.0,
+    noise: float = 0.0,
+    held_out: int = 1000,
+    operator: str = "gaussian",
+) -> Problem:
+    """Signals on a union of `subspaces` random subspaces of `subspace_dim` each, and their measurements. Ours.
+
+    `latent` is the union: its basis spans all of them, and the problem's oracle is the least-norm linear map that
+    recovers them all (NaN where they span more dimensions than there are measurements). `held_out` fresh pairs without
+    noise follow the law of the training pairs. Other arguments are those of `subspace_problem`. Raises ArgumentError
+    unless subspace_dim <= measurement_dim <= signal_dim, and for fewer samples than subspaces.
+    """
+    d, m = check_count("signal_dim", signal_dim), check_count("measurement_dim", measurement_dim)
+    s, members = check_count("subspace_dim", subspace_dim), check_count("subspaces", subspaces)
+    n, fresh = check_count("samples", samples), check_count("held_out", held_out)
+    if not s <= m <= d:
+        raise ArgumentError(f"subspace_dim <= measurement_dim <= signal_dim must hold, got {s}, {m}, {d}")
+    if min(n, fresh) < members:
+        raise ArgumentError(f"samples and held_out must be at least subspaces = {members}, got {n} and {fresh}")
+    check_number("condition_number", condition_number, 1.0)
+    check_number("noise", noise)
+    check_known("operator", operator, operators.GENERATORS)
+    latent = union_of_subspaces(key, d, s, members, condition_number)
+    matrix = operators.GENERATORS[operator](key, m, d)
+    signals, measurements = _pairs(latent.training(key, n), matrix)
+    problem = Problem(matrix, signals, measurements, latent=latent, held_out=_pairs(latent.sample(key, fresh), matrix))
+    if noise == 0:
+        return problem
+    noisy = noisy_measurements(key, problem, noise)
+    return Problem(matrix, signals, noisy, latent=latent, held_out=problem.held_out)
+
+
+def _pairs(signals, matrix):
+    return signals, signals @ matrix.T
+
+
+def _check_at_most(name: str, value: int, bound_name: str, bound: int, why: str) -> None:
+    if value > bound:
+        raise ArgumentError(f"{name} must be at most {bound_name} = {bound}, got {value}; {why}")

@@ -1,0 +1,1 @@
+"""Studies: experiments with claims, from their grids to figures, verdicts and one page."""

@@ -1,0 +1,124 @@
+"""What an experiment is, and where experiments are found."""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..checks import ArgumentError, nearest
+from ..sweeps.grid import Sweep
+from .timing import Timing
+from .verdicts import Verdict
+
+FIG_1A: dict[str, Any] = {
+    "signal_dim": 200, "measurement_dim": 100, "subspace_dim": 5, "width": 400, "depth": 5,
+}  # fmt: skip
+"""The sizes of Fig. 1a of arXiv 2502.15522 [paper]."""
+
+PRESETS = ("quick", "paper")
+
+Grid = Sweep | Timing
+Grids = Mapping[str, Grid]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A claim, the grids that test it, the figure that shows it and the verdicts that decide it.
+
+    `grids(preset)` returns a Sweep (or a Timing), or a dict of named ones. The other functions take its results, a
+    `Runs` or a dict of them by the same names: `draw(runs)` returns a matplotlib figure, its docstring is the caption;
+    `claims(runs)` returns verdicts; `analyse(runs)`, for what is costly, returns an xarray.Dataset that is kept and
+    read like the results (of several grids: a dict of Datasets by their names, each read with its grid, or one, read
+    as runs["analysis"]); `table(runs)` returns lines for a terminal. `paper` has the argument values that the paper
+    states: an argument equal to it is marked [paper] in captions, every other [ours].
+    `name` (the file's), `claim` (the first line of its docstring), `about` (the whole) and `file` are filled in by
+    `find`.
+    """
+
+    grids: Callable[[str], Any]
+    draw: Callable[[Any], Any]
+    claims: Callable[[Any], Sequence[Verdict]]
+    analyse: Callable[[Any], Any] | None = None
+    table: Callable[[Any], Any] | None = None
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    claim: str = ""
+    about: str = ""
+    file: Path | None = None
+
+    def named_grids(self, preset: str) -> dict[str, Grid]:
+        """The grids of a preset by name, a single one under ""; ArgumentError where there is no such preset."""
+        try:
+            made = self.grids(preset)
+        except KeyError:
+            raise ArgumentError(f"unknown preset {preset!r} of {self.name}; {nearest(preset, PRESETS)}") from None
+        grids = dict(made) if isinstance(made, Mapping) else {"": made}
+        for name, grid in grids.items():
+            if not isinstance(grid, Sweep | Timing):
+                raise ArgumentError(
+                    f"grids of {self.name} must return a Sweep, a Timing or a dict of them, got {type(grid).__name__}"
+                    f"{f' for {name!r}' if name else ''}; return jaxinv.Sweep(...)"
+                )
+        return grids
+
+    def line(self) -> str:
+        """Name, claim and the size of each preset on one line."""
+        sizes = [f"{preset}: {' + '.join(map(size, self.named_grids(preset).values()))}" for preset in PRESETS]
+        return f"{self.name}: {self.claim} [{'; '.join(sizes)}]"
+
+
+def size(grid: Grid) -> str:
+    """How much work a grid is, in words."""
+    if isinstance(grid, Timing):
+        return f"{len(grid.points())} timings"
+    cells = grid.cells()
+    steps = sorted({cell.steps for cell in cells})
+    longest = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    return f"{len(cells)} runs x {longest} steps"
+
+
+def find(names: Sequence[str], folder: Path) -> list[Experiment]:
+    """The experiments of those names (all of `folder` for none); a name that ends in .py is a file.
+
+    Raises ArgumentError, with the nearest name, for one that is not there.
+    """
+    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_")) if folder.is_dir() else []
+    known = {path.stem: path for path in files}
+    if not names and not known:
+        raise ArgumentError(
+            f"no experiments in {str(folder)!r}; run from the project's root, or pass the folder or a file"
+        )
+    chosen = []
+    for name in dict.fromkeys(names or known):
+        path = Path(name) if name.endswith(".py") else known.get(name)
+        if path is None or not path.is_file():
+            raise ArgumentError(f"unknown experiment {name!r}; {nearest(name, known)}")
+        chosen.append(load(path))
+    return chosen
+
+
+def load(path: Path) -> Experiment:
+    """The experiment that the file at `path` defines as EXPERIMENT."""
+    module = load_module(path)
+    experiment = getattr(module, "EXPERIMENT", None)
+    if not isinstance(experiment, Experiment):
+        raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {experiment!r}")
+    about = inspect.cleandoc(module.__doc__ or "")
+    claim = about.partition("\n")[0].rstrip(".")
+    if not claim:
+        raise ArgumentError(f"{path} must begin with a docstring whose first line is the claim, got none; add one")
+    return replace(experiment, name=path.stem, claim=claim, about=about, file=path)
+
+
+def load_module(path: Path) -> Any:
+    """The Python module at `path`."""
+    spec = importlib.util.spec_from_file_location(f"jaxinv_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ArgumentError(f"{path} must be a Python module; pass a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that a sweep can name the builders it defines
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,258 @@
+"""A sweep as it is asked for: axes and fixed arguments, the cells they make, and the builders of each cell called."""
+
+import inspect
+import itertools
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..arrays import host_device, plain_values
+from ..checks import ArgumentError, check_known, fail, nearest
+from ..measures.metrics import NAMES
+from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
+from ..networks.builders import layer_product
+from ..problems.generators import subspace_problem
+from ..training.descent import gradient_descent
+from ..training.engine import ENGINES
+from ..training.setup import Setup
+from .digests import Uncovered, canonical, digest
+
+NUMERICS = 2
+"""Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
+
+PRECISIONS = ("auto", "float32", "float64")
+RESERVED = ("record", "step", "diverged", "precision_bits", *NAMES)
+"""Names in the results that an axis cannot have."""
+
+HANDED = ("key", "problem", "network")
+"""Arguments that the builders get from each other, never from an axis."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of runs: every combination of `axes`, with `fixed` arguments beside.
+
+    An axis or fixed value goes to the one of the three builders (`problem`, `network`, `descent`) that has an
+    argument of that name; `seed` k (0 where it is not given) hands `jax.random.key(k)` to the builders that take a
+    key, so that cells which differ elsewhere share their random numbers. `steps` and `records` (their number or the
+    steps to record after) may be functions of arguments of the cell, taken by name; `where`, such a function, leaves
+    out the cells for which it is false. `metrics` says what to record (None: all). `precision` is "float32", "float64"
+    or "auto": float64 for the cells whose weight decay float32 cannot resolve. `engine` is "dense". `reduce` False
+    trains in plain coordinates.
+    Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
+    """
+
+    axes: Mapping[str, Sequence[Any]]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | Callable[..., int] = 1000
+    records: int | Sequence[int] | Callable[..., Any] = 60
+    metrics: Sequence[str | Recordable] | None = None
+    precision: str = "auto"
+    engine: str = "dense"
+    where: Callable[..., bool] | None = None
+    problem: Callable[..., Any] = subspace_problem
+    network: Callable[..., Any] = layer_product
+    descent: Callable[..., Any] = gradient_descent
+    reduce: bool = True
+
+    def __post_init__(self):
+        check_known("precision", str(self.precision), PRECISIONS)
+        check_known("engine", self.engine, ENGINES)
+        if not (callable(self.steps) or callable(self.records)):
+            record_steps(self.steps, self.records)
+        check_metrics(self.metrics)
+        for name, values in self.axes.items():
+            self._check_axis(name, values)
+        for name in (*self.axes, *self.fixed):
+            _ = self.owner(name)
+        for seed in [*self.axes.get("seed", ()), self.fixed.get("seed", 0)]:
+            whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+            if not whole or not 0 <= int(seed) < 2**63:
+                raise fail(
+                    "seed", "a whole number of at least 0 and below 2^63", repr(seed), "pass range(N) for N seeds"
+                )
+
+    def _check_axis(self, name: str, values: Any) -> None:
+        own = own_dims(self.metrics)
+        if name in {*own, *(dim for dims in own.values() for dim in dims), *RESERVED}:
+            raise ArgumentError(f"axis {name!r} is a name of the results; rename the builder's argument")
+        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
+            raise fail(f"axis {name!r}", "a non-empty sequence of values", repr(values), "pass a list")
+        for value in plain_values(values):
+            if value is not None and not isinstance(value, bool | int | float | str):
+                raise fail(f"axis {name!r}", "of numbers or strings", type(value).__name__, "put arrays into fixed")
+        if len({canonical(value) for value in values}) < len(values):
+            raise fail(f"axis {name!r}", "without repeated values", repr(list(values)), "drop the repetitions")
+        if name in self.fixed:
+            raise ArgumentError(f"{name!r} must be an axis or a fixed value, got both; drop one of them")
+
+    @cached_property
+    def builders(self) -> dict[str, dict[str, inspect.Parameter]]:
+        """The arguments of each builder by name."""
+        functions = {"problem": self.problem, "network": self.network, "descent": self.descent}
+        return {role: dict(inspect.signature(function).parameters) for role, function in functions.items()}
+
+    @property
+    def arguments(self) -> set[str]:
+        """The names that an axis or a fixed value can have."""
+        return {name for arguments in self.builders.values() for name in arguments} - set(HANDED) | {"seed"}
+
+    def owner(self, name: str) -> str:
+        """The builder that takes argument `name`; "seed" belongs to all. ArgumentError where none or several do."""
+        if name == "seed":
+            return "seed"
+        owners = [role for role, arguments in self.builders.items() if name in arguments and name not in HANDED]
+        if not owners:
+            raise ArgumentError(f"unknown axis or argument {name!r}; {nearest(name, self.arguments)}")
+        if len(owners) > 1:
+            raise ArgumentError(f"axis or argument {name!r} is ambiguous: {' and '.join(owners)} take it; rename it")
+        return owners[0]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Every combination of the axes, the last axis running fastest; those left out by `where` too."""
+        values = itertools.product(*map(plain_values, self.axes.values()))
+        return [dict(zip(self.axes, point, strict=True)) for point in values]
+
+    def cells(self) -> list["Cell"]:
+        """The cells of the grid, the last axis running fastest."""
+        cells = [Cell(self, point) for point in self.points()]
+        kept = [cell for cell in cells if self.where is None or cell.call(self.where, "where")]
+        if not kept:
+            raise fail("where", "true for some cell", f"false for all {len(cells)}", "leave fewer out")
+        return kept
+
+    @cached_property
+    def own_coordinates(self) -> dict[str, tuple[Any, ...]]:
+        """The values along the axes of its metrics, where they name them."""
+        return own_coordinates(self.metrics)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of everything that decides the numbers of all its cells, equal for equal grids."""
+        cells = self.cells()
+        axes = [(name, list(values)) for name, values in self.axes.items()]
+        points = None if self.where is None else [cell.point for cell in cells]
+        steps = [cell.record_steps for cell in cells] if callable(self.steps) or callable(self.records) else None
+        return digest([axes, points, dict(self.fixed), cells[0].arguments, steps, self._shared_content])
+
+    @cached_property
+    def _shared_content(self) -> dict[str, str]:
+        """What decides the numbers of every cell alike, as digests: computed once for all of them."""
+        parts = {"builders": {"problem": self.problem, "network": self.network, "descent": self.descent},
+                 "metrics": None if self.metrics is None else list(self.metrics), "precision": self.precision,
+                 "engine": self.engine, "reduce": self.reduce, "numerics": NUMERICS}  # fmt: skip
+        plain = {} if callable(self.steps) or callable(self.records) else {"steps": self.steps, "records": self.records}
+        return {name: digest(part) for name, part in {**parts, **plain}.items()}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep: `point` holds its value on each axis."""
+
+    sweep: Sweep
+    point: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The number its key is made of."""
+        return int({**self.sweep.fixed, **self.point}.get("seed", 0))
+
+    @cached_property
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """All resolved arguments of each builder, defaults included."""
+        given = {name: value for name, value in {**self.sweep.fixed, **self.point}.items() if name != "seed"}
+        resolved: dict[str, dict[str, Any]] = {}
+        for role, parameters in self.sweep.builders.items():
+            values = {n: p.default for n, p in parameters.items() if p.default is not inspect.Parameter.empty}
+            values |= {name: value for name, value in given.items() if name in parameters}
+            missing = [n for n, p in parameters.items() if n not in values and n not in HANDED and p.kind in _NAMED]
+            if missing:
+                raise ArgumentError(f"{role} needs {', '.join(missing)}; add it to axes or fixed")
+            resolved[role] = {name: value for name, value in values.items() if name not in HANDED}
+        return resolved
+
+    def call(self, function: Callable[..., Any], what: str) -> Any:
+        """`function` of those of the cell's arguments that it asks for by name."""
+        known = {"seed": self.seed} | {n: v for arguments in self.arguments.values() for n, v in arguments.items()}
+        asked = inspect.signature(function).parameters
+        for name in asked:
+            check_known(f"argument of {what}", name, known)
+        return function(**{name: known[name] for name in asked})
+
+    @cached_property
+    def steps(self) -> int:
+        """The number of steps of its run."""
+        steps = self.sweep.steps
+        return int(self.call(steps, "steps")) if callable(steps) else steps
+
+    @cached_property
+    def record_steps(self) -> list[int]:
+        """The steps after which its run is recorded."""
+        records = self.sweep.records
+        return record_steps(self.steps, self.call(records, "records") if callable(records) else records).tolist()
+
+    def digest(self, precision: str) -> str:
+        """The name of its result: a digest of everything that decides its numbers at a resolved `precision`.
+
+        What all cells share enters as digests of its own, taken once a sweep.
+        """
+        content = {"arguments": self.arguments, "seed": self.seed, "record_steps": self.record_steps}
+        shared = {name: part for name, part in self.sweep._shared_content.items() if name not in ("steps", "records")}
+        return digest({**content, **shared, "precision": precision})
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class Built:
+    """Problems and networks that were built lately: cells that differ in other arguments alone share them."""
+
+    def __init__(self, most: int = 16):
+        self.most = most
+        self.kept: dict[Any, Any] = {}
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was built under `key`, or is made now; the one that was not asked for longest is forgotten."""
+        made = self.kept.pop(key, None)
+        made = make() if made is None else made
+        self.kept[key] = made
+        while len(self.kept) > self.most:
+            del self.kept[next(iter(self.kept))]
+        return made
+
+
+def assemble(cell: Cell, key: Any, built: Built | None = None) -> Setup:
+    """Problem, network and descent from the builders, each handed what it asks for by name."""
+    sweep, arguments = cell.sweep, cell.arguments
+    built = Built() if built is None else built
+
+    def call(role: str, function, *handed):
+        given = dict(zip(HANDED, handed, strict=False))
+        return function(**{n: given[n] for n in HANDED if n in given and n in sweep.builders[role]}, **arguments[role])
+
+    names = [same_call(arguments[role]) for role in ("problem", "network")]
+    problem = built.get((cell.seed, names[0]), lambda: call("problem", sweep.problem, key))
+    network = built.get((cell.seed, *names), lambda: call("network", sweep.network, key, problem))
+    return Setup(problem, network, call("descent", sweep.descent, key, problem, network))
+
+
+def same_call(arguments: Mapping[str, Any]) -> str:
+    """A text that is equal within this process for equal arguments of builders, those that no digest covers too."""
+    try:
+        return canonical(arguments)
+    except Uncovered:
+        return repr([(name, id(value)) for name, value in sorted(arguments.items())])
+
+
+def build_at(cell: Cell, precision: str, built: Built | None = None) -> Setup:
+    """`assemble` in float64 on the host, problem and network then cast to `precision`."""
+    with jax.enable_x64(True), jax.default_device(host_device()):
+        problem, network, descent = assemble(cell, jax.random.key(cell.seed), built)
+        problem, network = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), (problem, network))
+        return Setup(problem, network, descent)

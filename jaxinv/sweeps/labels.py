@@ -1,0 +1,77 @@
+"""The values of cells as one labelled dataset: the axes of the grid, then the records, then a metric's own axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from ..arrays import plain_values
+from ..measures.records import own_dims
+from .digests import canonical
+from .grid import NUMERICS, Cell, Sweep, same_call
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def label(
+    sweep: Sweep, cells: Sequence[Cell], values: Sequence[Mapping[str, np.ndarray]], devices: Sequence[Any]
+) -> "xarray.Dataset":
+    """The `values` of each of the `cells` over the axes of `sweep`.
+
+    `step` is a coordinate of "record" where all cells have the same, else one of the axes too, NaN beyond its end.
+    """
+    import xarray
+
+    coords: dict[str, Any] = {name: list(plain_values(axis)) for name, axis in sweep.axes.items()}
+    coords |= {name: list(labels) for name, labels in sweep.own_coordinates.items()}
+    dims, shape = tuple(sweep.axes), tuple(len(axis) for axis in sweep.axes.values())
+    order = {canonical(point): i for i, point in enumerate(sweep.points())}
+    where = [order[canonical(cell.point)] for cell in cells]
+    steps = [np.asarray(cell.record_steps) for cell in cells]
+    own = own_dims(sweep.metrics)
+    variables: dict[str, Any] = {}
+    for name in (name for name in values[0] if name not in sweep.axes):
+        rows = [np.asarray(value[name]) for value in values]
+        extra = ("record", *own.get(name, ())) if rows[0].ndim else ()
+        table = _scatter(rows, where, len(order))
+        variables[name] = ((*dims, *extra), table.reshape(shape + table.shape[1:]))
+    if all(np.array_equal(step, steps[0]) for step in steps) and len(cells) == len(order):
+        coords["step"] = ("record", steps[0])
+    else:
+        table = _scatter([step.astype(float) for step in steps], where, len(order))
+        coords["step"] = ((*dims, "record"), table.reshape(shape + table.shape[1:]))
+    attributes = {
+        "arguments": same_call(shared_arguments(sweep, cells)),
+        "steps": sorted({cell.steps for cell in cells})[-1],
+        "precision": sweep.precision,
+        "engine": sweep.engine,
+        "matmul_precision": "highest",
+        "jax": jax.__version__,
+        "devices": f"{len(devices)} x {devices[0].device_kind}",
+        "numerics": NUMERICS,
+    }
+    return xarray.Dataset(variables, coords, attributes)
+
+
+def shared_arguments(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+    """The resolved arguments of each builder that no axis changes."""
+    return {role: {n: v for n, v in a.items() if n not in sweep.axes} for role, a in cells[0].arguments.items()}
+
+
+def _scatter(rows: Sequence[np.ndarray], where: Sequence[int], size: int) -> np.ndarray:
+    """`rows` at the indices `where` of a table of `size` rows, each row as long as the longest.
+
+    What is missing is NaN, False for flags.
+    """
+    longest = max((len(row) for row in rows if row.ndim), default=0)
+    dtype = rows[0].dtype if rows[0].dtype.kind != "i" or len(rows) == size else np.dtype(float)
+    fill: Any = False if dtype.kind == "b" else np.nan if dtype.kind == "f" else 0
+    table = np.full((size, *((longest, *rows[0].shape[1:]) if rows[0].ndim else ())), fill, dtype)
+    for index, row in zip(where, rows, strict=True):
+        if row.ndim:
+            table[index, : len(row)] = row
+        else:
+            table[index] = row
+    return table

@@ -1,0 +1,157 @@
+"""Cells with what is known before they run, and the blocks that one call of the engine computes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ..arrays import is_traced
+from ..checks import UnknownNumbers
+from ..measures.records import choose
+from ..networks.padding import pad_width
+from ..training.precision import check_float32, resolved
+from ..training.setup import Setup
+from .grid import Cell, assemble, build_at, same_call
+
+
+class Layout(NamedTuple):
+    """How cells share a device: up to `most` at a time within `memory` bytes, widths padded to `buckets` or not."""
+
+    most: int
+    memory: float
+    buckets: bool
+
+    @classmethod
+    def of(cls, device: Any) -> "Layout":
+        """One after another on a CPU, whose caches hold one; as many as fit half the memory of an accelerator."""
+        if device.platform == "cpu":
+            return ONE_BY_ONE
+        limit = (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
+        return cls(most=512, memory=0.5 * limit, buckets=True)
+
+    def fitting(self, size: int) -> int:
+        """How many cells of `size` bytes a device takes at a time."""
+        return max(1, int(min(self.most, self.memory // size)))
+
+
+ONE_BY_ONE = Layout(1, float("inf"), False)
+
+
+def bucket(width: int) -> int:
+    """The width that hidden layers are padded to on an accelerator: the next 2^k or 1.5 2^k."""
+    power = 1 << (width - 1).bit_length()
+    return power * 3 // 4 if width <= power * 3 // 4 else power
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell with what is known before it runs: `shape` is equal for cells that one compilation serves.
+
+    `digest` is its name in the store, `width` what its hidden layers are padded to (None: not at all), `bytes` what it
+    takes on a device.
+    """
+
+    cell: Cell
+    precision: str
+    digest: str
+    shape: Any
+    width: int | None
+    bytes: int
+
+
+def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: bool = True) -> list[Plan]:
+    """Check the arguments of all cells and resolve their precision, by tracing each distinct builder call once.
+
+    `named` False leaves the digests out, which only a store needs.
+    """
+    seen: dict[str, _Trace] = {}
+    plans = []
+    for cell in cells:
+        call = repr([same_call(arguments) for arguments in cell.arguments.values()])
+        if call not in seen:
+            seen[call] = _trace(cell, layout)
+        decay_per_step, shape, width, entries = seen[call]
+        precision = cell.sweep.precision
+        if precision == "auto":
+            precision = resolved(precision, _built_decay(cell) if decay_per_step is None else decay_per_step)
+        if precision == "float32" and decay_per_step is not None:
+            check_float32(decay_per_step)
+        size = entries * int(precision[-2:]) // 8
+        name = cell.digest(precision) if named else ""
+        alike = precision, shape, width, tuple(cell.record_steps)
+        plans.append(Plan(cell, precision, name, alike, width, size))
+    return plans
+
+
+def _built_decay(cell: Cell) -> float:
+    """step_size * weight_decay where the builder makes it from random numbers."""
+    descent = build_at(cell, "float64").descent
+    return float(descent.step_size) * float(descent.weight_decay)
+
+
+class _Trace(NamedTuple):
+    """What one abstract call of the builders tells of a cell.
+
+    `decay_per_step` is step_size * weight_decay, where it does not depend on random numbers.
+    """
+
+    decay_per_step: float | None
+    shape: Any
+    width: int | None
+    entries: int
+
+
+def _trace(cell: Cell, layout: Layout) -> _Trace:
+    products: list[float | None] = []
+    widths: list[int | None] = []
+
+    def trace(key):
+        problem, network, descent = assemble(cell, key)
+        choose(cell.sweep.metrics, network)
+        product = descent.step_size * descent.weight_decay
+        products.append(None if is_traced(product) else float(product))
+        pad = layout.buckets and descent.pads and network.pads and network.depth > 1
+        widths.append(bucket(network.width) if pad else None)
+        if widths[-1] is not None:
+            network = pad_width(network, widths[-1])
+        return problem, network, jax.tree.map(jnp.asarray, descent)
+
+    with jax.enable_x64(True):
+        try:
+            traced = eqx.filter_eval_shape(trace, jax.random.key(0))
+        except (UnknownNumbers, jax.errors.JAXTypeError):  # a builder that looks at its random numbers
+            traced = trace(jax.random.key(cell.seed))
+    leaves, structure = jax.tree.flatten(traced)
+    shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+    problem, network, _ = traced
+    # weights, gradients, momentum and the products that balancedness needs; data where they are not compressed
+    entries = 8 * sum(leaf.size for leaf in jax.tree.leaves(network)) + 6 * problem.signal_dim * problem.measurement_dim
+    if not (cell.sweep.reduce and network.is_linear):
+        entries += problem.samples * (problem.signal_dim + problem.measurement_dim)
+    return _Trace(products[0], shape, widths[0], entries)
+
+
+def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:
+    """Blocks of cells of one shape with the number for each device, in the order in which shapes first appear.
+
+    The blocks of a shape are equally large, so that one compilation serves them all.
+    """
+    groups: dict[Any, list[Plan]] = {}
+    for plan in plans:
+        groups.setdefault(plan.shape, []).append(plan)
+    for group in groups.values():
+        most = devices * layout.fitting(max(plan.bytes for plan in group))
+        count = -(-len(group) // most)
+        each = -(-len(group) // (count * devices))
+        yield from ((group[i : i + devices * each], each) for i in range(0, len(group), devices * each))
+
+
+def alike(setups: Sequence[Setup]) -> list[list[int]]:
+    """Indices of the setups that one block can hold: what only building tells, such as a rank, may set them apart."""
+    groups: dict[Any, list[int]] = {}
+    for i, (problem, _, descent) in enumerate(setups):
+        groups.setdefault((problem.measurement_rank, jax.tree.structure(descent)), []).append(i)
+    return list(groups.values())

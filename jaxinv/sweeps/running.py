@@ -1,0 +1,104 @@
+"""Running a grid: what is stored is found, the rest is computed block after block, and all of it is labelled."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from ..training.dense import Dense
+from ..training.run import Run, train_block
+from ..training.setup import Setup
+from .grid import Built, Cell, Sweep, build_at, same_call
+from .labels import label
+from .plan import Layout, Plan, alike, blocks, plan_cells
+from .store import Batch, Store
+
+if TYPE_CHECKING:
+    import xarray
+
+Progress = Callable[[int, int, str], None]
+
+
+def build(cell: Cell) -> Setup:
+    """Problem, network and descent of one cell, as the sweep trains them (`ji.train(*ji.build(cell), steps=...)`)."""
+    return build_at(cell, plan_cells([cell], named=False)[0].precision)
+
+
+def run_sweep(
+    sweep: Sweep,
+    store: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    devices: Sequence[Any] | None = None,
+    layout: Layout | None = None,
+    fresh: bool = False,
+    made_by: str = "",
+    own: bool = False,
+) -> "xarray.Dataset":
+    """Every cell of `sweep`, trained on all local devices (or those given): metrics over the axes and "record".
+
+    With `store`, a folder, finished batches are kept there as they come, marked as `made_by`, and cells found there are
+    not run again: unless `fresh`, and with `own` unless they are marked so.
+    `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
+    it is given. Variables of the result: every metric, `diverged`, `step_size`, `weight_decay`, `precision_bits`;
+    coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or
+    "". All arguments are checked before anything is written. Raises ArgumentError (a ValueError) for a bad one.
+    """
+    devices = list(devices or jax.local_devices())
+    layout = layout or Layout.of(devices[0])
+    plans = plan_cells(sweep.cells(), layout, named=store is not None)
+    kept = None if store is None else Store(Path(store))
+    found = {} if kept is None or fresh else kept.load({plan.digest for plan in plans}, made_by if own else None)
+    values = {i: found[plan.digest] for i, plan in enumerate(plans) if plan.digest in found}
+    report = progress or _silent
+    report(len(values), len(plans), f"{len(values)} cells found")
+    built = Built()
+    index = {id(plan): i for i, plan in enumerate(plans)}
+    for block, each in blocks([p for i, p in enumerate(plans) if i not in values], len(devices), layout):
+        batch = _run_block(block, built, devices, each, partial(_tell, report, len(values), len(plans)), made_by)
+        if kept is not None:
+            kept.save(batch)
+        values |= {index[id(plan)]: cell for plan, cell in zip(block, batch.by_cell(), strict=True)}
+        report(len(values), len(plans), "done")
+    return label(sweep, [plan.cell for plan in plans], [values[i] for i in range(len(plans))], devices)
+
+
+def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress, made_by: str) -> Batch:
+    sweep = block[0].cell.sweep
+    setups = [build_at(plan.cell, plan.precision, built) for plan in block]
+    engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce)
+    step = block[0].cell.record_steps
+    runs: dict[int, Run] = {}
+    for members in alike(setups):
+        made = train_block(
+            engine, [setups[i] for i in members], steps=step[-1], records=step, metrics=sweep.metrics, progress=progress
+        )
+        runs |= dict(zip(members, made, strict=True))
+    return Batch(
+        digests=[plan.digest for plan in block],
+        arguments=[same_call({**plan.cell.arguments, "seed": plan.cell.seed}) for plan in block],
+        step=runs[0].step,
+        values={name: np.stack([runs[i].metrics[name] for i in range(len(block))]) for name in runs[0].metrics}
+        | {name: np.array(values) for name, values in _scalars(block, setups, runs).items()},
+        made_by=made_by,
+    )
+
+
+def _tell(report: Progress, done: int, total: int, step: int) -> None:
+    report(done, total, f"step {step:,}")
+
+
+def _silent(done: int, total: int, what: str) -> None:
+    pass
+
+
+def _scalars(block: Sequence[Plan], setups: Sequence[Setup], runs: Mapping[int, Run]) -> dict[str, list]:
+    return {
+        "diverged": [runs[i].diverged for i in range(len(block))],
+        "step_size": [float(descent.step_size) for _, _, descent in setups],
+        "weight_decay": [float(descent.weight_decay) for _, _, descent in setups],
+        "precision_bits": [int(plan.precision[-2:]) for plan in block],
+    }

@@ -1,0 +1,1 @@
+"""Training: the update, exact reductions, the engines that carry it out, and one run."""

@@ -1,0 +1,154 @@
+"""The dense engine: every weight is held, in the smallest coordinates that alter no iterate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ..arrays import cast, host_device
+from ..measures.records import Chosen, recorder
+from ..measures.view import View, view_of_weights
+from ..networks.padding import cut_width, pad_width
+from .descent import State, advance, start
+from .precision import check_float32
+from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
+from .setup import Setup, check_fit
+
+
+@dataclass(frozen=True)
+class Block:
+    """Setups on their devices, after `steps` steps: `batch` and `state` are their stacked, sharded arrays.
+
+    Row i of those is setup `filled[i]`: the last one is repeated until the block is full.
+    """
+
+    setups: Sequence[Setup]
+    reduced: list[Reduced]
+    mesh: Mesh
+    batch: Reduced
+    state: State
+    filled: list[int]
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Setups of one shape on `devices`, `each` of them at a time on each device.
+
+    `reduce` allows the exact changes of coordinates that make a step cheap; the iterates are the same without. Hidden
+    widths may differ where `width` is given: all are padded to it with zeros, which changes no result. The numbers are
+    those of one setup after the other: to the last bit on a CPU with `each` = 1, to rounding otherwise.
+    """
+
+    name: ClassVar[str] = "dense"
+    holds_weights: ClassVar[bool] = True
+    devices: Sequence[Any]
+    each: int = 1
+    width: int | None = None
+    reduce: bool = True
+
+    def prepare(self, setups: Sequence[Setup]) -> Block:
+        """The setups in the coordinates they are trained in, stacked over the devices; call it in `run_settings`."""
+        with jax.default_device(host_device()):
+            reduced = [self._reduced(setup) for setup in setups]
+            states = [start(one.descent, one.network) for one in reduced]
+        filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
+        mesh = Mesh(np.array(self.devices), ("setup",))
+        batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
+        return Block(setups, reduced, mesh, batch, state, filled)
+
+    def advance(self, block: Block, steps: int, chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
+        """The block `steps` steps later, and what is `chosen` there: arrays, setups first."""
+        total = block.steps + steps
+        factors = self._factors(block, total)[block.filled].astype(block.batch.coordinates.targets.dtype)
+        state, records = advance_block(block.mesh, block.batch, block.state, jnp.asarray(steps), factors, chosen)
+        there = {
+            name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()
+        }
+        return replace(block, state=state, steps=total), there
+
+    def views(self, block: Block) -> list[View]:
+        """Where each setup stands, in the coordinates it is trained in; call it in `run_settings`."""
+        trained = zip(block.reduced, self._trained(block), self._factors(block, block.steps), strict=True)
+        with jax.default_device(host_device()):
+            # metrics take JAX's arrays
+            made = [jax.tree.map(jnp.asarray, cast(parts, parts[0].off_range.dtype)) for parts in trained]
+            return [view(*parts) for parts in made]
+
+    def networks(self, block: Block) -> list[Any]:
+        """The networks as trained so far, rotated back to the problems' own measurements in f64."""
+        factors = self._factors(block, block.steps)
+        made = []
+        with jax.default_device(host_device()):
+            for setup, reduced, network, factor in zip(
+                block.setups, block.reduced, self._trained(block), factors, strict=True
+            ):
+                wide = cast(reduced, np.float64), cast(network, np.float64)
+                with np.errstate(all="ignore"):  # the weights of a diverged run are not finite
+                    own = cut_width(in_problem_coordinates(*wide, factor), setup.network)
+                made.append(jax.tree.map(jnp.asarray, cast(own, network.weights[0].dtype)))
+        return made
+
+    def _reduced(self, setup: Setup) -> Reduced:
+        """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
+        check_fit(setup)
+        dtype = setup.network.weights[0].dtype
+        if dtype == jnp.float32:
+            check_float32(float(setup.descent.step_size) * float(setup.descent.weight_decay))
+        problem, network, descent = cast(tuple(setup), np.float64)
+        if self.width is not None:
+            network = pad_width(network, self.width)
+        return cast(reduce_setup(Setup(problem, network, descent), self.reduce), dtype)
+
+    def _factors(self, block: Block, steps: int) -> np.ndarray:
+        """What the part of W_1 off the range of the data has shrunk by after `steps`, for each setup."""
+        pairs = zip(block.setups, block.reduced, strict=True)
+        count = np.array([steps])
+        return np.array([s.descent.off_range_factor(count)[0] if r.off_range.shape[1] else 1.0 for s, r in pairs])
+
+    def _trained(self, block: Block) -> list[Any]:
+        return [
+            jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), block.state.network) for i in range(len(block.setups))
+        ]
+
+
+def view(reduced: Reduced, network: Any, factor: Any) -> View:
+    """Where a run stands whose trained weights are `network`, its part off the range of the data shrunk by `factor`."""
+    return view_of_weights(reduced.coordinates, with_off_range(reduced, network, factor))
+
+
+@partial(jax.jit, static_argnames=("mesh", "chosen"), donate_argnames="state")
+def advance_block(
+    mesh: Mesh, batch: Reduced, state: State, steps: Any, factors: Any, chosen: Chosen
+) -> tuple[State, Mapping[str, Any]]:
+    """`steps` steps of every setup, then its record of what is `chosen`.
+
+    `factors` are what the parts of W_1 off the range of the data have shrunk by when it is taken.
+    """
+
+    def one(reduced: Reduced, state: State, factor):
+        coordinates, descent = reduced.coordinates, reduced.descent
+        inputs = coordinates.inputs[:, : coordinates.trained]
+        state = advance(descent, inputs, coordinates.targets, state, steps)
+        record = recorder(descent.weight_decay, chosen)
+        return state, record(view(reduced, state.network, factor)) if chosen else {}
+
+    def local(batch, state, factors):
+        # one setup at a time keeps its weights in the cache of a CPU; an accelerator has room for many
+        if len(factors) > 1:
+            return jax.vmap(one)(batch, state, factors)
+        result = one(*jax.tree.map(lambda leaf: leaf[0], (batch, state, factors)))
+        return jax.tree.map(lambda leaf: leaf[None], result)
+
+    split = PartitionSpec("setup")
+    return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factors)
+
+
+def _stack(parts: list, mesh: Mesh):
+    sharding = NamedSharding(mesh, PartitionSpec("setup"))
+    return jax.tree.map(lambda *leaves: jax.device_put(np.stack([np.asarray(x) for x in leaves]), sharding), *parts)

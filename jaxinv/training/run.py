@@ -1,0 +1,118 @@
+"""One run, or a block of runs of one shape: setups, steps and metrics in, records and trained networks out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from ..checks import ArgumentError, check_known
+from ..measures.records import Chosen, Recordable, choose, record_steps
+from ..problems.problem import Problem
+from .dense import Dense
+from .descent import Descent
+from .engine import ENGINES, Engine
+from .precision import run_settings
+from .setup import Setup
+
+
+class Run(NamedTuple):
+    """A finished run. `step` and each of `metrics` have one entry a record; NaN from the record of divergence on.
+
+    `network` is the trained network on the problem's own measurements; `diverged` says whether any record was not
+    finite, after which training stopped.
+    """
+
+    step: Integer[np.ndarray, " records"]
+    metrics: dict[str, Float[np.ndarray, "records ..."]]
+    network: Any
+    diverged: bool
+
+
+def train(
+    problem: Problem,
+    network: Any,
+    descent: Descent,
+    *,
+    steps: int,
+    records: int | Sequence[int] = 60,
+    metrics: Sequence[str | Recordable] | None = None,
+    reduce: bool = True,
+    engine: str = "dense",
+    progress: Callable[[int], None] | None = None,
+) -> Run:
+    """Train `network` for `steps` and record every metric `records` times, log-spaced, or after the steps given.
+
+    `metrics`, names or Metrics of your own, records those alone (and the loss): where a step is cheap, all of them
+    cost as much as a hundred steps. Runs in the float type of the network's weights. `reduce` allows the exact changes
+    of coordinates that make a step cheap (facts 1, 4, 5 of `jaxinv.theory`); the iterates are the same without.
+    `engine` is "dense", which holds every weight. `progress` is called with the steps done.
+    Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
+    """
+    check_known("engine", engine, ENGINES)
+    dense = Dense(jax.local_devices()[:1], reduce=reduce)
+    return train_block(
+        dense, [Setup(problem, network, descent)], steps=steps, records=records, metrics=metrics, progress=progress
+    )[0]
+
+
+def train_block(
+    engine: Engine,
+    setups: Sequence[Setup],
+    *,
+    steps: int,
+    records: int | Sequence[int] = 60,
+    metrics: Sequence[str | Recordable] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Run]:
+    """`train` for setups that one block of `engine` can hold."""
+    step = record_steps(steps, records)
+    chosen = choose(metrics, setups[0].network)
+    check_weights(engine, chosen)
+    with run_settings():
+        block, table, diverged = _advance_through(engine, engine.prepare(setups), step, chosen, progress)
+        networks = engine.networks(block)
+    return [
+        Run(
+            step=step,
+            metrics={name: _until(diverged[:, i], rows[:, i]) for name, rows in table.items()},
+            network=networks[i],
+            diverged=bool(diverged[-1, i]),
+        )
+        for i in range(len(setups))
+    ]
+
+
+def check_weights(engine: Engine, chosen: Chosen) -> None:
+    """ArgumentError for a metric that needs the weights where the engine does not hold them."""
+    for metric in chosen:
+        if not isinstance(metric, str) and metric.needs_weights and not engine.holds_weights:
+            raise ArgumentError(
+                f"metric {metric.name!r} needs the weights, which engine {engine.name!r} does not hold; use engine "
+                '"dense", or leave the metric out'
+            )
+
+
+def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress):
+    """From record to record until the last or until every run has diverged: the block, (records, setups) arrays."""
+    rows: list[Mapping[str, np.ndarray]] = []
+    diverged: list[Bool[np.ndarray, " setups"]] = []
+    for record, chunk in enumerate(np.diff(step, prepend=0)):
+        block, row = engine.advance(block, int(chunk), chosen)
+        rows.append(row)
+        failed = ~np.isfinite(row["loss"])
+        diverged.append(failed | diverged[-1] if diverged else failed)
+        if progress is not None:
+            progress(int(step[record]))
+        if diverged[-1].all():
+            break
+    missing = len(step) - len(rows)
+    rows += [rows[-1]] * missing
+    diverged += [diverged[-1]] * missing
+    return block, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.stack(diverged)
+
+
+def _until(diverged: Bool[np.ndarray, " records"], rows: np.ndarray) -> np.ndarray:
+    """`rows`, one a record, NaN where the run had diverged."""
+    return np.where(diverged.reshape(-1, *[1] * (rows.ndim - 1)), np.nan, rows)

@@ -1,0 +1,34 @@
+"""What a run is made of: a problem, a network and an optimizer."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from ..checks import fail
+from ..networks.layers import Layers
+from ..problems.problem import Problem
+from .descent import Descent
+
+
+class Setup(NamedTuple):
+    """A problem, the network to be trained on it, and how."""
+
+    problem: Problem
+    network: Any
+    descent: Descent
+
+
+def check_fit(setup: Setup) -> None:
+    """ArgumentError unless the network maps measurements of the problem to its signals, in float32 or float64."""
+    problem, network, _ = setup
+    dtype = network.weights[0].dtype
+    if dtype not in (jnp.float32, jnp.float64):
+        raise fail("network", "of float32 or float64 weights", f"{dtype}", "cast its weights")
+    if isinstance(network, Layers):
+        sizes = [network.weights[0].shape[1], *(weight.shape[0] for weight in network.weights)]
+        chain = all(weight.shape[1] == size for weight, size in zip(network.weights, sizes, strict=False))
+        ends = problem.measurement_dim, problem.signal_dim
+        if not chain or (sizes[0], sizes[-1]) != ends:
+            shapes = ", ".join(str(weight.shape) for weight in network.weights)
+            raise fail("network", f"a chain of layers from {ends[0]} measurements to {ends[1]} unknowns",
+                       f"weights of shapes {shapes}", "build it for this problem")  # fmt: skip

@@ -1,0 +1,45 @@
+"""What theory predicts of a grid is what it predicts of each run."""
+
+import numpy as np
+import pytest
+import xarray
+
+import jaxinv as ji
+from jaxinv import theory
+from jaxinv.measures import curves, predictions
+
+from ..helpers import GRID, small_sweep
+
+LEVELS = [0.5, 1e-2]
+
+
+def test_the_linearised_runs_of_a_grid_are_those_of_each_network():
+    sweep = small_sweep(axes={"width": [20, 40], "seed": range(2)})
+    rules = np.array([[[0.5, 1.5]] * 2, [[1.0, np.nan]] * 2])  # shares of the largest stable step size
+
+    def build(width, seed):
+        return ji.build(next(cell for cell in sweep.cells() if cell.point == {"width": width, "seed": seed}))
+
+    def linear_at(width, seed):
+        return theory.linearise(build(width, seed).problem, build(width, seed).network.weights)
+
+    coords = {"width": [20, 40], "seed": [0, 1]}
+    largest = np.array([[linear_at(width, seed).stable_step_size() for seed in (0, 1)] for width in (20, 40)])
+    step_size = xarray.DataArray(largest[..., None] * rules, coords, ("width", "seed", "rule"))
+    step_size = step_size.transpose("rule", "width", "seed")
+    steps = xarray.DataArray([100, 200], {"width": [20, 40]}, ("width",))
+    made = predictions.linearised(build, step_size, steps, LEVELS, axes=("width", "seed"))
+    assert made["sharpness"].dims == ("rule", "width", "seed")
+    assert made["steps_to"].dims == ("rule", "width", "seed", "level")
+    np.testing.assert_allclose(made["sharpness"].transpose("width", "seed", "rule"), 2 * rules)
+    assert (made["log_rate"].sel(width=20).isel(rule=1) < 0).all()
+    assert made.isel(rule=1).sel(width=40).log_rate.isnull().all()
+    assert made["steps_to"].isel(rule=1).isnull().any()
+    linear, eta = linear_at(20, 1), float(step_size.sel(width=20, seed=1).isel(rule=0))
+    one = made.sel(width=20, seed=1).isel(rule=0)
+    assert float(one.log_rate) == pytest.approx(-np.log(theory.contraction(eta, linear.extremes())))
+    wide = theory.wide_extremes(build(20, 1).problem, 20, GRID["depth"])
+    assert float(one.wide_log_rate) == pytest.approx(-np.log(theory.contraction(eta, wide)))
+    curve = linear.curve(eta, 100)
+    expected = [curves.steps_to(np.arange(101), curve, level) for level in LEVELS]
+    np.testing.assert_allclose(one.steps_to.sel(level=LEVELS), expected)

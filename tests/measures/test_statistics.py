@@ -1,0 +1,75 @@
+"""Statistics over seeds, against numpy's."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxinv.measures import statistics
+
+NAN, INF = np.nan, np.inf
+
+
+def by_width(*rows):
+    return xr.DataArray(np.array(rows, float), {"width": [1, 2, 3][: len(rows)]}, ("width", "seed"))
+
+
+def last_over_first(*rows, kept=None):
+    data = by_width(*rows)
+    return statistics.last_over_first(data, "width", data["width"] > 0 if kept is None else kept(data["width"]))
+
+
+def test_the_last_is_compared_with_the_first_by_the_median_over_seeds():
+    assert last_over_first([1, 2, 4], [9, 9, 9], [3, 8, 4]) == 3
+    assert last_over_first([1, 2, 4], [2, 2, 2], [3, 8, 4], kept=lambda width: width > 1) == 2
+    assert last_over_first([1, 2, 4], [2, 2, 2], [3, 8, 4], kept=lambda width: width != 3) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [([1, 1, 1], [INF, NAN, 1], INF), ([INF, NAN, 1], [1, 1, 1], 0), ([INF, NAN, 1], [NAN, INF, 1], INF)],
+)
+def test_what_never_arrives_is_infinite(first, last, expected):
+    assert last_over_first(first, last) == expected
+
+
+def test_fewer_than_two_entries_are_not_compared():
+    assert np.isnan(last_over_first([1, 2, 4]))
+    assert np.isnan(last_over_first([1, 2, 4], [1, 2, 4], kept=lambda width: width > 5))
+
+
+def test_the_exponent_is_the_slope_of_logarithms():
+    noise = np.random.default_rng(0).lognormal(sigma=0.1, size=(3, 4))
+    x = by_width([1] * 4, [2] * 4, [5] * 4)
+    y = 0.7 * x**-2 * noise
+    found = statistics.exponent(x, y, "width")
+    np.testing.assert_allclose(found, np.polyfit(np.log([1, 2, 5]), np.log(y.values), 1)[0])
+    axis = y.assign_coords(width=[1, 2, 5])
+    np.testing.assert_allclose(statistics.exponent(axis["width"], axis, "width"), found)
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, 0.0])
+def test_the_exponent_is_infinite_where_a_point_is_missing(bad):
+    y = by_width([1, 1], [2, 2], [3, bad])
+    np.testing.assert_allclose(statistics.exponent(y["width"], y, "width"), [1, INF])
+
+
+def test_a_slope_is_that_of_the_finite_points():
+    x = xr.DataArray(np.array([0.0, 1.0, 2.0, 5.0, 9.0]), dims="record")
+    rows = np.random.default_rng(0).normal(size=(3, 5))
+    rows[1, 2] = NAN
+    rows[2] = [1.0, INF, NAN, 3.0, NAN]
+    y = xr.DataArray(rows, dims=("seed", "record"))
+    kept = np.isfinite(rows)
+    expected = [np.polyfit(x.values[good], row[good], 1)[0] for row, good in zip(rows, kept, strict=True)]
+    np.testing.assert_allclose(statistics.slope(x, y, "record"), expected, rtol=1e-12)
+    np.testing.assert_allclose(statistics.slope(x, y, "record", least=3), [*expected[:2], NAN], rtol=1e-12)
+    assert np.isnan(statistics.slope(x, y * NAN, "record")).all()
+
+
+def test_values_are_chosen_by_the_names_of_axes():
+    values = xr.DataArray(np.arange(6.0).reshape(2, 3), dims=("gamma", "seed"))
+    kept = xr.DataArray([True, False, True], dims="seed")
+    assert statistics.values_where(values, kept).tolist() == [0, 2, 3, 5]
+    assert statistics.values_where(values, xr.DataArray([False, True], dims="gamma")).tolist() == [3, 4, 5]
+    assert statistics.values_where(values, kept & False).size == 0
+    assert np.isnan(statistics.values_where(values * NAN, kept)).all()

@@ -1,0 +1,63 @@
+"""Experiments: what they must be, and how they are found."""
+
+import pytest
+
+import jaxinv as ji
+from jaxinv.studies.experiment import find, size
+
+BODY = """
+import jaxinv as ji
+
+def grids(preset):
+    return {"quick": ji.Sweep({"seed": [0]}, steps=5), "paper": ji.Sweep({"seed": range(3)}, steps=4000)}[preset]
+
+EXPERIMENT = ji.Experiment(grids, lambda runs: None, lambda runs: [])
+"""
+
+
+def written(folder, name="mine", text='"""Seeds matter.\n\nRefuted if not."""\n' + BODY):
+    (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+def test_name_and_claim_are_those_of_the_file(tmp_path):
+    (found,) = find((), written(tmp_path))
+    assert (found.name, found.claim) == ("mine", "Seeds matter")
+    assert found.about == "Seeds matter.\n\nRefuted if not."
+    assert found.line() == "mine: Seeds matter [quick: 1 runs x 5 steps; paper: 3 runs x 4,000 steps]"
+
+
+def test_sizes_in_words():
+    sweep = ji.Sweep({"width": [4, 8], "seed": [0]}, {"depth": 2}, steps=lambda width: 100 * width)
+    assert size(sweep) == "2 runs x 400 to 800 steps"
+    assert size(ji.Timing({"n": [1, 2]}, lambda n: ji.Timed(None))) == "2 timings"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1\n", "must define EXPERIMENT = jaxinv.Experiment"),
+        (BODY, "must begin with a docstring whose first line is the claim"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_refused(tmp_path, text, words):
+    with pytest.raises(ji.ArgumentError, match=words):
+        find(["mine"], written(tmp_path, text=text))
+
+
+def test_unknown_names_and_presets_are_refused_with_the_nearest(tmp_path):
+    folder = written(tmp_path)
+    with pytest.raises(ji.ArgumentError, match="unknown experiment 'mime'; did you mean 'mine'"):
+        find(["mime"], folder)
+    with pytest.raises(ji.ArgumentError, match="unknown preset 'quik' of mine; did you mean 'quick'"):
+        find(["mine"], folder)[0].named_grids("quik")
+    with pytest.raises(ji.ArgumentError, match="no experiments in"):
+        find((), tmp_path / "nowhere")
+
+
+def test_grids_that_are_none_are_refused(tmp_path):
+    text = '"""Claim."""\n' + BODY + '\nEXPERIMENT = ji.Experiment(lambda preset: {"a": 3}, print, print)\n'
+    with pytest.raises(
+        ji.ArgumentError, match="grids of mine must return a Sweep, a Timing or a dict of them, got int"
+    ):
+        find(["mine"], written(tmp_path, text=text))[0].named_grids("quick")

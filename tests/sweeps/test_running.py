@@ -1,0 +1,192 @@
+"""Running a grid: its numbers do not depend on how it is run, and what is stored is not run again."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxinv as ji
+from jaxinv.measures import metrics
+from jaxinv.sweeps.plan import Layout
+from jaxinv.training import dense
+
+from ..helpers import UNION, assert_close, small_sweep
+
+SIZES = {"signal_dim": 12, "measurement_dim": 6, "subspace_dim": 2, "samples": 9, "depth": 3}
+ACCELERATOR = Layout(most=4, memory=1e9, buckets=True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_cell_is_bit_equal_alone_in_a_grid_in_any_order_and_on_any_number_of_devices(precision):
+    axes = {"gamma": [0, 0.1], "width": [40, 25], "seed": [0, 1, 2]}
+    grid = ji.run_sweep(small_sweep(axes=axes, precision=precision))
+    one = ji.run_sweep(small_sweep(axes=axes, precision=precision), devices=jax.local_devices()[:1])
+    turned = ji.run_sweep(
+        small_sweep(axes={"seed": [2, 1, 0], "width": [25, 40], "gamma": [0.1, 0]}, precision=precision)
+    )
+    alone = small_sweep(axes={"seed": [2]}, fixed={"width": 25, "gamma": 0.1}, precision=precision)
+    single = ji.run_sweep(alone).sel(seed=2)
+    run = ji.train(*ji.build(alone.cells()[0]), steps=40, records=8)
+    for name in metrics.NAMES:
+        cell = grid[name].sel(seed=2, width=25, gamma=0.1).values
+        assert np.array_equal(grid[name], one[name], equal_nan=True), name
+        assert np.array_equal(cell, turned[name].sel(seed=2, width=25, gamma=0.1)), name
+        assert np.array_equal(cell, single[name]), name
+        assert np.array_equal(cell, run.metrics[name]), name
+
+
+def test_running_again_computes_only_what_is_missing(tmp_path):
+    def counts(sweep):
+        seen = []
+        results = ji.run_sweep(sweep, tmp_path, progress=lambda done, total, what: seen.append(done))
+        return results, seen[0]
+
+    first, found = counts(small_sweep(axes={"seed": [0, 1]}, fixed={"gamma": 0.1}))
+    assert found == 0
+    more, found = counts(small_sweep(axes={"seed": [0, 1, 2]}, fixed={"gamma": 0.1}))
+    assert found == 2
+    again, found = counts(small_sweep(axes={"gamma": [0.1], "seed": [2, 0, 1]}))
+    assert found == 3
+    assert np.array_equal(again.loss.sel(gamma=0.1, seed=[0, 1]), first.loss)
+    assert np.array_equal(more.loss.sel(seed=2), again.loss.sel(gamma=0.1, seed=2))
+    assert not list(tmp_path.glob("*.part"))
+
+
+def own_problem(*, operator, signals):
+    return ji.Problem(operator=operator, signals=signals)
+
+
+def test_your_own_problem_runs_in_a_sweep():
+    rng = np.random.default_rng(0)
+    arrays = {
+        "operator": rng.standard_normal((5, 9)),
+        "signals": rng.standard_normal((7, 3)) @ rng.standard_normal((3, 9)),
+    }
+    fixed = {**arrays, "width": 40, "depth": 2, "gamma": 0.1}
+    sweep = ji.Sweep(axes={"seed": [0, 1]}, fixed=fixed, steps=20, problem=own_problem)
+    results = ji.run_sweep(sweep)
+    assert np.isfinite(results.regression_error).all()
+    other = ji.Sweep(
+        axes={"seed": [0, 1]}, fixed={**fixed, "signals": arrays["signals"] + 1}, steps=20, problem=own_problem
+    )
+    assert sweep.cells()[0].digest("float32") != other.cells()[0].digest("float32")
+
+
+def test_a_builder_that_generates_its_own_signals_and_sets_its_own_rank():
+    def generated(key, *, rank):
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        return ji.Problem(
+            rng.standard_normal((6, 12)) / 6**0.5, rng.standard_normal((9, rank)) @ rng.standard_normal((rank, 12))
+        )
+
+    sweep = ji.Sweep(
+        axes={"rank": [2, 3], "seed": [0, 1]}, fixed={"width": 60, "depth": 2}, problem=generated, steps=20
+    )
+    results = ji.run_sweep(sweep)
+    assert np.isfinite(results.loss).all()
+    assert len(np.unique(results.loss.isel(record=0))) == 4
+
+
+def test_a_transformation_made_in_the_builder_trains():
+    def adam(problem, network, *, rate=1e-3):
+        return ji.Descent(rate, 0.0, transform=lambda eta, decay: optax.adamw(eta, weight_decay=decay))
+
+    results = ji.run_sweep(small_sweep(axes={"seed": [0, 1, 2]}, descent=adam))
+    assert float(results.loss.isel(record=-1).max()) < float(results.loss.isel(record=0).min())
+
+
+def test_noise_and_depth_can_be_axes():
+    results = ji.run_sweep(small_sweep(axes={"noise": [0.0, 0.1], "depth": [1, 2], "seed": [0, 1]}))
+    assert np.isfinite(results.loss).all()
+    assert not results.diverged.any()
+
+
+def test_a_sweep_in_an_accelerators_layout_gives_the_same_results():
+    axes = {"width": [40, 33, 20], "gamma": [0.0, 0.1], "seed": range(3)}
+    sweep = ji.Sweep(axes=axes, fixed=SIZES, steps=60, records=8, precision="float64")
+    plain = ji.run_sweep(sweep)
+    seen = []
+    wide = ji.run_sweep(sweep, layout=ACCELERATOR, progress=lambda done, total, what: seen.append((done, what)))
+    assert_close(wide, plain, 1e-12)
+    assert len({done for done, what in seen if what == "done"}) == 3  # 18 cells: 12 share width 48 in two blocks of 6
+
+
+def test_a_second_grid_of_the_same_shape_does_not_compile_again():
+    compiled: Any = dense.advance_block
+
+    def run(gammas, seeds):
+        sweep = ji.Sweep(
+            axes={"gamma": gammas, "seed": seeds}, fixed={**SIZES, "width": 31}, steps=30, precision="float64"
+        )
+        ji.run_sweep(sweep)
+        return compiled._cache_size()
+
+    before = compiled._cache_size()
+    first = run([0.0, 0.1], range(2))
+    assert first == before + 1
+    assert run([0.0, 0.02, 0.3], range(5, 8)) == first
+
+
+def held_out_error(coordinates, network):
+    signals, measurements = coordinates.held_out
+    return jnp.stack([jnp.linalg.norm(network(c * measurements) - c * signals) for c in (1.0, 2.0)])
+
+
+def relu_sweep(**changes):
+    return ji.Sweep(
+        **{
+            "axes": {"gamma": [0.0, 0.1], "seed": range(3)},
+            "fixed": {**UNION, "width": 20, "depth": 3},
+            "steps": 30,
+            "records": 4,
+            "metrics": ["regression_error", ji.Metric("held_out_error", held_out_error, ("scale",))],
+            "precision": "float32",
+            "problem": ji.union_problem,
+            "network": ji.relu_network,
+            **changes,
+        }
+    )
+
+
+def test_a_sweep_of_relu_networks_stores_resumes_and_does_not_depend_on_the_block(tmp_path):
+    results = ji.run_sweep(relu_sweep(), tmp_path)
+    assert results.held_out_error.dims == ("gamma", "seed", "record", "scale")
+    np.testing.assert_allclose(results.held_out_error[..., 1], 2 * results.held_out_error[..., 0], rtol=1e-5)
+    seen = []
+    again = ji.run_sweep(relu_sweep(), tmp_path, progress=lambda done, total, what: seen.append(done))
+    assert seen == [6]
+    assert np.array_equal(again.loss, results.loss)
+    cell = relu_sweep().cells()[4]
+    run = ji.train(*ji.build(cell), steps=30, records=4, metrics=relu_sweep().metrics)
+    assert np.array_equal(run.metrics["held_out_error"], results.held_out_error.sel(cell.point))
+    assert results.precision_bits.values.max() == 32
+
+
+def test_blocks_of_relu_networks_on_an_accelerator_give_the_same_numbers():
+    plain = ji.run_sweep(relu_sweep(precision="float64"))
+    wide = ji.run_sweep(relu_sweep(precision="float64"), layout=ACCELERATOR)
+    np.testing.assert_allclose(wide.held_out_error, plain.held_out_error, rtol=1e-10)
+
+
+def test_metrics_of_linear_maps_are_refused_for_a_relu_network():
+    with pytest.raises(ji.ArgumentError, match="noise_gain"):
+        ji.run_sweep(relu_sweep(metrics=["noise_gain"]))
+
+
+def test_relu_networks_of_many_widths_share_a_bucket_on_an_accelerator():
+    axes = {"width": [20, 17, 24], "gamma": [0.0, 0.1]}
+    changes = {"axes": axes, "fixed": {**UNION, "depth": 3}, "precision": "float64", "metrics": ["regression_error"]}
+    seen = []
+    wide = ji.run_sweep(
+        relu_sweep(**changes), layout=ACCELERATOR, devices=jax.local_devices()[:1],
+        progress=lambda done, total, what: seen.append(done) if what == "done" else None,
+    )  # fmt: skip
+    assert seen == [3, 6]  # padded to width 24: two equal blocks of at most four
+    np.testing.assert_allclose(wide.regression_error, ji.run_sweep(relu_sweep(**changes)).regression_error, rtol=1e-10)
+
+
+def test_the_results_name_the_engine():
+    assert ji.run_sweep(small_sweep(axes={"seed": [0]}, engine="dense")).attrs["engine"] == "dense"

@@ -1,0 +1,43 @@
+"""How fast the fit falls as the width goes to infinity, and how many steps that takes."""
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import jaxinv as ji
+from jaxinv import theory
+
+
+def test_the_wide_rate_is_that_of_the_extremes_of_k():
+    problem = ji.subspace_problem(jax.random.key(0), signal_dim=20, measurement_dim=12, subspace_dim=3, samples=9)
+    values = np.linalg.svd(problem.measurements, compute_uv=False)[[0, 2]]
+    for step_size in (1e-3, 3e-3, 1e-2):
+        expected = -np.log(theory.contraction(step_size, theory.wide_extremes(problem, 30, 4)))
+        assert theory.wide_log_rate(step_size, values, theory.wide_factor(30, 4, 12)) == pytest.approx(expected)
+
+
+def test_of_one_singular_value_the_wide_rate_is_that_of_its_part():
+    assert theory.wide_log_rate(0.1, [2.0], 2.0) == pytest.approx(-np.log(1 - 0.1 * 2 * 4))
+    assert theory.wide_log_rate(1.0, [1.0], 1.0) == np.inf  # there after one step
+    assert theory.wide_log_rate(1.0, [2.0], 1.0) < 0
+
+
+def test_steps_to_a_level_at_a_rate():
+    steps = np.arange(200)
+    error = 3 * np.exp(-0.05 * steps)
+    found = theory.steps_at_log_rate(1e-2, 3.0, 0.05)
+    assert found == pytest.approx(np.interp(-np.log(1e-2), -np.log(error), steps))
+    assert theory.steps_at_log_rate(1.0, 0.5, 0.05) == theory.steps_at_log_rate(1.0, 1.0, 0.0) == 0
+    assert theory.steps_at_log_rate(0.1, 1.0, 0.0) == theory.steps_at_log_rate(0.1, 1.0, -0.3) == np.inf
+    assert np.isnan(theory.steps_at_log_rate(0.1, 1.0, np.nan))
+
+
+def test_labelled_arrays_keep_their_axes():
+    widths = xr.DataArray([10, 20], {"width": [10, 20]}, ("width",))
+    step_size = xr.DataArray([[0.1, 0.2, 0.3]] * 2, {"width": [10, 20]}, ("width", "seed"))
+    rate = theory.wide_log_rate(step_size, [xr.ones_like(step_size), 0.5], theory.wide_factor(widths, 3, 10))
+    assert rate.dims == ("width", "seed")
+    assert rate[1, 2] == pytest.approx(-np.log(max(abs(1 - 0.3 * 5), abs(1 - 0.3 * 5 / 4))))
+    assert theory.steps_at_log_rate(0.1, 1.0, rate).dims == ("width", "seed")
+    assert theory.steps_to_off_subspace(0.1, 1.0, step_size, 0.0).values.tolist() == [[np.inf] * 3] * 2
