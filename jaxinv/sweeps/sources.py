@@ -81,12 +81,15 @@ def reading(function: FunctionType) -> Reading:
 
 
 def values_read(function: FunctionType) -> dict[str, Any]:
-    """What `function` reads around itself, now: values by name, and by dotted name those read from modules."""
-    read = reading(function)
-    around = {**vars(builtins), **function.__globals__, **closure(function)}
-    found = {}
+    """What `function` reads around itself, now: values by name, and by dotted name those read from modules.
+
+    Builtins are left out: their names stand in the tree, and versions of Python load them in different ways.
+    """
+    read, around, found = reading(function), {**function.__globals__, **closure(function)}, {}
     for name, chains in read.names.items():
-        found |= _through(name, around.get(name, Undefined), chains)
+        value = around.get(name, vars(builtins).get(name, Undefined))
+        if name in around or value is Undefined or _hides(value):
+            found |= _through(name, value, chains)
     for name, step in read.imports.items():
         found |= _through(name, _imported(step, function.__globals__.get("__package__") or ""), step.chains)
     for name, value in found.items():

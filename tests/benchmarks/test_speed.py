@@ -108,9 +108,7 @@ def test_the_grids_are_timed_and_drawn(speed, tmp_path):
         fixed = {key: TINY[key] for key in grid.fixed}
         tiny = replace(grid, axes=axes, fixed=fixed, rounds=1, seconds=1e-6)
         runs[name] = ji.Runs(tiny, run_timing(tiny, tmp_path, lambda *_: None))
-    assert [
-        grid.digest for grid in speed.grids("paper").values()
-    ] == digests  # what was cached meanwhile is not in them
+    assert [grid.digest for grid in speed.grids("paper").values()] == digests  # nothing cached enters
     assert (runs["loops"]["ms"] > 0).all()
     assert (runs["samples"]["weights"] == runs["samples"]["weights"][0]).all()
     assert runs["width"]["weights"].values.tolist() == [100 * (5 + 200), 120 * (5 + 200)]
