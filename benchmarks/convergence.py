@@ -9,7 +9,7 @@ size m / (L d_w sigma_max(X)^2) and with 0.8 of 2 / mu_max(K), the largest that 
 plain float64 iterates: the steps to an off-subspace error of 1e-3 and 1e-6, where c is fitted on the first half of the
 run; where eta lambda is too small to wait, c is that of the nearest run. Sizes of problem and networks are [ours].
 
-    jaxinv bench convergence                          a minute and a half on two cores
+    jaxinv bench convergence                          about a minute on two cores
     jaxinv bench convergence --preset paper           widths to 1600, depths to 10, 32 seeds; resumes
     jaxinv bench convergence --set measurement_dim=30 width=50,100 --seeds 8        a problem and grid of your own
     jaxinv bench convergence --compare OLD.nc         then says what changed beyond seed noise
@@ -169,7 +169,7 @@ def draw(runs):
     """Steps to a relative error of 1e-6 against width (a: median and quartiles over seeds), contraction of each run
     against that of its linearisation (b), steps to an off-subspace error of 1e-6 against weight decay (c).
     """
-    fit, off = (runs[name].data.sel(level=LOWEST) for name in ("fit", "off"))
+    fit, off = (runs[name].data.sel(level=LOWEST).sortby("width") for name in ("fit", "off"))
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.4, [["steps", "steps"], ["rate", "off"]])
     colours = plots.colours_of("depth", fit.depth.values.tolist())
     draw_steps(axes["steps"], fit.sel(step_rule="default"), colours, runs["fit"].argument("measurement_dim"))

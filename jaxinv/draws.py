@@ -1,10 +1,14 @@
 """Random numbers that do not depend on precision: generated in float32 and cast up, under a tag for each purpose."""
 
 import enum
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
+
+from .arrays import is_traced
 
 
 class Tag(enum.IntEnum):
@@ -19,12 +23,27 @@ class Tag(enum.IntEnum):
     TEST_SIGNALS = 6
 
 
+LENGTHS = (2**9, 2**12, 2**15, 2**18)
+"""Lengths that random numbers are generated in; beyond them powers of 2."""
+
+
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Standard normal numbers of `shape`, generated in float32 and cast to the default float type.
 
     The numbers are the same at any precision and any x64 flag.
     """
-    return jax.random.normal(key, shape, jnp.float32).astype(jnp.result_type(float))
+    dtype, size = jnp.result_type(float), math.prod(shape)
+    if is_traced(key) or not _by_index(key):
+        return jax.random.normal(key, shape, jnp.float32).astype(dtype)
+    # a number depends on its index alone: a few lengths serve all shapes, each of which would take a compilation
+    length = next((length for length in LENGTHS if size <= length), 1 << (size - 1).bit_length())
+    numbers = np.asarray(jax.random.normal(key, (length,), jnp.float32))[:size]
+    return jnp.asarray(numbers.reshape(shape), dtype)
+
+
+def _by_index(key) -> bool:
+    """Whether the k-th random number of a key is the same in an array of any length."""
+    return str(jax.random.key_impl(key)) == "threefry2x32" and bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def orthonormal(key: Key[Array, ""], rows: int, columns: int) -> Float[Array, "{rows} {columns}"]:

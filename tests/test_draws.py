@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 import jaxinv as ji
 from jaxinv.draws import normal
@@ -25,3 +26,17 @@ def test_random_numbers_do_not_depend_on_precision_or_flag():
     assert np.array_equal(wide[0], narrow[0])
     for a, b in zip(wide, narrow, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(a).max())
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (512,), (513,), (70, 60), (200, 170), (520, 510)])
+def test_generated_in_common_lengths_they_are_the_same_bits(shape):
+    plain = jax.random.normal(KEY, shape, np.float32)
+    assert np.array_equal(normal(KEY, shape), plain)
+    assert np.array_equal(jax.jit(lambda key: normal(key, shape))(KEY), plain)
+
+
+def test_keys_whose_numbers_depend_on_the_length_are_generated_in_their_shape():
+    key = jax.random.key(3, impl="rbg")
+    assert np.array_equal(normal(key, (7, 3)), jax.random.normal(key, (7, 3), np.float32))
+    with jax.threefry_partitionable(False):
+        assert np.array_equal(normal(KEY, (7, 3)), jax.random.normal(KEY, (7, 3), np.float32))

@@ -82,11 +82,12 @@ def quartiles_in_words(values: "xarray.DataArray", over: str = "seed") -> "xarra
 
 
 def interval_in_words(values: "xarray.DataArray", over: str = "seed") -> "xarray.DataArray":
-    """`median_interval` along an axis and the number of values, as text: "1.02 [0.99, 1.04] (8)"; "-" for too few."""
+    """`median_interval` along an axis and the number of values: "1.02 [0.99, 1.04] (8)", of few "1.02 (3)"."""
 
     def write(row):
         middle, low, high = median_interval(row)
-        return "-" if np.isnan(low) else f"{middle:.3f} [{low:.3f}, {high:.3f}] ({np.sum(~np.isnan(row))})"
+        interval = "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+        return "-" if np.isnan(middle) else f"{middle:.3f}{interval} ({np.sum(~np.isnan(row))})"
 
     return _written(write, values, over=[over])
 

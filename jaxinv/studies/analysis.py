@@ -26,7 +26,7 @@ def derive(
         return {}
     source = [file_source(str(experiment.file)), package_source()]
     # times are not decided by their grid
-    times = [run.data["ms"].values for run in runs.values() if isinstance(run.grid, Timing)]
+    times = [{str(n): v.values for n, v in run.data.items()} for run in runs.values() if isinstance(run.grid, Timing)]
     path = folder / f"analysis-{digest([grids_digest, times, source])}.nc"
     kept = None if fresh else load_datasets(path)
     if kept is None:

@@ -82,7 +82,7 @@ class Runs:
 
     def _shared(self) -> dict[str, Any]:
         if isinstance(self.grid, Timing):
-            return dict(self.grid.fixed)
+            return dict(self.grid.shared)
         first = self.grid.cells()[0]
         return {"seed": first.seed} | {n: v for arguments in first.arguments.values() for n, v in arguments.items()}
 

@@ -27,8 +27,8 @@ NUMERICS = 2
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
-RESERVED = ("record", "step", "diverged", "precision_bits", *NAMES)
-"""Names in the results that an axis cannot have."""
+RESERVED = ("record", "step", "diverged", "precision_bits", "method", "tolerance", "drop", *NAMES)
+"""Names that an axis cannot have: those of the results, and those that xarray's `sel` takes for itself."""
 
 HANDED = ("key", "problem", "network")
 """Arguments that the builders get from each other, never from an axis."""

@@ -112,9 +112,8 @@ class Dense:
         return np.array([s.descent.off_range_factor(count)[0] if r.off_range.shape[1] else 1.0 for s, r in pairs])
 
     def _trained(self, block: Block) -> list[Any]:
-        return [
-            jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), block.state.network) for i in range(len(block.setups))
-        ]
+        stacked = jax.tree.map(np.asarray, block.state.network)
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(block.setups))]
 
 
 def view(reduced: Reduced, network: Any, factor: Any) -> View:

@@ -32,7 +32,9 @@ def test_an_argument_goes_to_every_grid_that_has_it():
 
 def test_steps_can_be_set():
     made = adjusted(GRIDS, None, ["steps=7"])
-    assert [cell.steps for cell in made["off"].cells()] == [7, 7]
+    off = made["off"]
+    assert isinstance(off, ji.Sweep)
+    assert [cell.steps for cell in off.cells()] == [7, 7]
 
 
 @pytest.mark.parametrize(

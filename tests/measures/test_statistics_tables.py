@@ -33,11 +33,11 @@ def test_an_interval_of_the_median_covers_it_as_often_as_it_says():
 def test_numbers_in_words():
     assert statistics.quartiles_in_words(ROWS).values.tolist() == ["2 [1.5, 2.5]", "4 [4, 4]", "-"]
     assert statistics.count_in_words(ROWS.isnull()).values.tolist() == ["1/4", "3/4", "4/4"]
-    ratios = xr.DataArray([[0.9, 1.0, 1.1, 1.0, NAN], [1.0, NAN, NAN, NAN, NAN]], dims=("width", "seed"))
+    ratios = xr.DataArray([[0.9, 1.0, 1.1, 1.0, NAN], [1.0, NAN, NAN, NAN, NAN], [NAN] * 5], dims=("width", "seed"))
     words = statistics.interval_in_words(ratios).values.tolist()
     assert words[0].startswith("1.000 [0.9")
     assert words[0].endswith("] (4)")
-    assert words[1] == "-"
+    assert words[1:] == ["1.000 (1)", "-"]
 
 
 def test_a_table_has_a_row_for_each_point_that_is_kept():
