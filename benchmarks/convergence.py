@@ -18,7 +18,6 @@ Refuted if wider networks need no fewer steps, or if rates, steps or plateaus ar
 """
 
 import itertools
-from functools import wraps
 
 import jax
 import numpy as np
@@ -45,8 +44,8 @@ def grids(preset):
     def steps(width):
         return min(most, max(300, most * 200 // max(width, 1)))
 
-    def records(width):
-        return np.unique(np.rint([*range(40), *np.geomspace(40, steps(width), 90)]).astype(int)).tolist()
+    def records(steps):
+        return np.unique(np.rint([*range(40), *np.geomspace(40, steps, 90)]).astype(int)).tolist()
 
     return {
         "fit": ji.Sweep(
@@ -56,7 +55,7 @@ def grids(preset):
         ),
         "off": ji.Sweep(
             {"depth": off_depth, "width": off_width, "gamma": gamma, "seed": range(off_seeds)}, PROBLEM, off_steps,
-            off_records, where=lambda width, gamma: width <= DENSE_WIDTH and gamma >= DENSE_GAMMA,
+            even_records, where=lambda width, gamma: width <= DENSE_WIDTH and gamma >= DENSE_GAMMA,
             metrics=["regression_error", "off_subspace_error"], precision="float64", reduce=False,
         ),
         "step_times": ji.Timing({"depth": depth, "width": width}, time_steps, PROBLEM, rounds=3),
@@ -71,14 +70,15 @@ def descent(problem, network, *, step_rule="default"):
     return ji.Descent(theory.linearise(problem, network.weights).stable_step_size(STABLE), made.weight_decay)
 
 
-def off_records(gamma, depth, width, signal_dim, measurement_dim, condition_number):
-    """101 even records, to a quarter more steps than the off-subspace error takes from 10 to the lowest level."""
+def off_steps(gamma, depth, width, signal_dim, measurement_dim, condition_number):
+    """A quarter more steps than the off-subspace error takes from 10 to the lowest level."""
     product = theory.default_decay_per_step(gamma, depth, width, signal_dim, measurement_dim, condition_number)
-    steps = np.ceil(1.25 * np.log(10 / LOWEST) / product)
+    return int(np.ceil(1.25 * np.log(10 / LOWEST) / product))
+
+
+def even_records(steps):
+    """101 records, evenly spaced."""
     return np.unique(np.linspace(0, steps, 101).astype(int)).tolist()
-
-
-off_steps = wraps(off_records)(lambda **arguments: off_records(**arguments)[-1])  # a function of the same arguments
 
 
 def time_steps(depth, width, signal_dim, measurement_dim, subspace_dim, samples, condition_number):

@@ -1,6 +1,7 @@
 """Reading results: what was measured, by name and by the arguments of the runs, with nothing parsed by hand."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Runs:
         first = self.grid.cells()[0]
         return {"seed": first.seed} | {n: v for arguments in first.arguments.values() for n, v in arguments.items()}
 
-    @property
+    @cached_property
     def cells(self) -> list[Cell]:
         """The cells of the grid."""
         if isinstance(self.grid, Timing):

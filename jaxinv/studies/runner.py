@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..checks import ArgumentError
 from ..sweeps import store
 from ..sweeps.digests import digest, file_source, package_source
+from ..sweeps.grid import Sweep
 from ..sweeps.running import Progress, run_sweep
 from . import plots
 from .analysis import derive, plain, with_derived
@@ -170,10 +171,13 @@ def _summarise(job: Job, runs: Mapping[str, Runs], verdicts, clocks: Sequence[Cl
         preset=job.preset,
         adjusted=job.adjusted,
         command=job.command,
-        cell_count=sum(map(_size, job.grids.values())),
+        cell_count=sum(_size(grid) for grid in job.grids.values() if isinstance(grid, Sweep)),
+        timings=sum(_size(grid) for grid in job.grids.values() if isinstance(grid, Timing)),
         diverged=sum(int(data.diverged.sum()) for data in sweeps),
         seconds=sum(clock.seconds for clock in clocks),
-        computed=sum(clock.computed for clock in clocks),
+        computed=sum(
+            clock.computed for clock, grid in zip(clocks, job.grids.values(), strict=True) if isinstance(grid, Sweep)
+        ),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         verdicts=tuple(verdicts),
         parameters=parameters(experiment.paper, {name: runs[name] for name in job.grids}),

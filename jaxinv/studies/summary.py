@@ -33,9 +33,10 @@ class Parameter:
 class Summary:
     """An experiment that has run, been drawn and judged.
 
-    `shows` says what the figure shows, `command` makes all of it again. `seconds` is the time that computing took, over
-    all the runs of the command that it needed, for `computed` of its `cell_count` cells; another grid had computed the
-    others. `digests` tell whether anything has changed since: of the grid, of the source, and of each file.
+    `shows` says what the figure shows, `command` makes all of it again. `timings` counts what was timed beside the
+    cells. `seconds` is the time that computing took, over all the runs of the command that it needed, for `computed` of
+    the `cell_count` cells; another grid had computed the others. `digests` tell whether anything has changed since: of
+    the grids, of the source, and of each file.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Summary:
     adjusted: bool
     command: str
     cell_count: int
+    timings: int
     diverged: int
     seconds: float
     computed: int

@@ -41,10 +41,10 @@ class Sweep:
     An axis or fixed value goes to the one of the three builders (`problem`, `network`, `descent`) that has an
     argument of that name; `seed` k (0 where it is not given) hands `jax.random.key(k)` to the builders that take a
     key, so that cells which differ elsewhere share their random numbers. `steps` and `records` (their number or the
-    steps to record after) may be functions of arguments of the cell, taken by name; `where`, such a function, leaves
-    out the cells for which it is false. `metrics` says what to record (None: all). `precision` is "float32", "float64"
-    or "auto": float64 for the cells whose weight decay float32 cannot resolve. `engine` is "dense". `reduce` False
-    trains in plain coordinates.
+    steps to record after) may be functions of arguments of the cell, taken by name, `records` of `steps` too; `where`,
+    such a function, leaves out the cells for which it is false. `metrics` says what to record (None: all).
+    `precision` is "float32", "float64" or "auto": float64 for the cells whose weight decay float32 cannot resolve.
+    `engine` is "dense". `reduce` False trains in plain coordinates.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
 
@@ -177,13 +177,18 @@ class Cell:
             resolved[role] = {name: value for name, value in values.items() if name not in HANDED}
         return resolved
 
-    def call(self, function: Callable[..., Any], what: str) -> Any:
-        """`function` of those of the cell's arguments that it asks for by name."""
-        known = {"seed": self.seed} | {n: v for arguments in self.arguments.values() for n, v in arguments.items()}
+    def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
+        """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""
+        given = {n: v for arguments in self.arguments.values() for n, v in arguments.items()}
+        known = {"seed": self.seed, **given, **more}
         asked = inspect.signature(function).parameters
         for name in asked:
             check_known(f"argument of {what}", name, known)
-        return function(**{name: known[name] for name in asked})
+        try:
+            return function(**{name: known[name] for name in asked})
+        except (ArithmeticError, TypeError) as error:
+            got = ", ".join(f"{name}={known[name]!r}" for name in asked)
+            raise fail(what, "a function of the cell's arguments", f"{error} at {got}", "check them") from None
 
     @cached_property
     def steps(self) -> int:
@@ -195,7 +200,8 @@ class Cell:
     def record_steps(self) -> list[int]:
         """The steps after which its run is recorded."""
         records = self.sweep.records
-        return record_steps(self.steps, self.call(records, "records") if callable(records) else records).tolist()
+        given = self.call(records, "records", steps=self.steps) if callable(records) else records
+        return record_steps(self.steps, given).tolist()
 
     def digest(self, precision: str) -> str:
         """The name of its result: a digest of everything that decides its numbers at a resolved `precision`.

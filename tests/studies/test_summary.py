@@ -15,6 +15,7 @@ def test_a_summary_comes_back_as_it_was(tmp_path):
         **dict.fromkeys(texts, '‖ < & "'),
         adjusted=True,
         cell_count=8,
+        timings=2,
         diverged=1,
         seconds=1.5,
         computed=4,

@@ -32,6 +32,7 @@ BASE = Summary(
     adjusted=False,
     command="jaxinv run one --preset quick",
     cell_count=8,
+    timings=0,
     diverged=0,
     seconds=75.0,
     computed=8,
