@@ -3,7 +3,9 @@
 import shlex
 import time
 import warnings
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,8 +57,7 @@ class Options:
             job = Job(experiment, self.preset, grids, self.out, command, self.fresh, self.compare)
             _ = job.grids_digest  # bad arguments are refused before anything is run
             jobs.append(job)
-        for job in jobs:
-            _run_one(job)
+        _run_all(jobs)
         write(self.out)
 
     def _command(self, verb: str, experiment: Any, folder: Sequence[str]) -> str:
@@ -84,15 +85,40 @@ class Run(Options):
         self.run("run", self.experiments, "--experiments", EXPERIMENTS)
 
 
-def _run_one(job: Any) -> None:
-    """Run or resume one experiment; its verdicts where they are new, its table, and one line."""
-    from ..studies.runner import run
+def _run_all(jobs: Sequence[Any]) -> None:
+    """Run or resume one after the other; what was computed is drawn and judged beside the computing of the next."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        waiting: deque[tuple[Any, Future]] = deque()
+        for job in jobs:
+            while waiting and (job.timed or waiting[0][1].done()):
+                _say(*waiting.popleft())
+            waiting.append((job, _begin(job, beside)))
+        while waiting:
+            _say(*waiting.popleft())
+
+
+def _begin(job: Any, beside: ThreadPoolExecutor) -> Future:
+    """Compute a job, and have the rest of it done beside: a future of its outcome and the seconds it took."""
+    from ..studies.runner import Outcome, compute, conclude
     from .progress import Progress
 
     begun = time.perf_counter()
     with Progress(job.experiment.name, job.cell_folder.parents[1]) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: progress.say(f"jaxinv: {message}")
-        outcome = run(job, progress)
+        computed = compute(job, progress)
+    took = time.perf_counter() - begun
+
+    def rest():
+        begun = time.perf_counter()
+        outcome = computed if isinstance(computed, Outcome) else conclude(computed)
+        return outcome, took + time.perf_counter() - begun
+
+    return beside.submit(rest)
+
+
+def _say(job: Any, rest: Future) -> None:
+    """The table of a job, its verdicts where they are new or fail, what changed, and one line."""
+    outcome, seconds = rest.result()
     summary = outcome.summary
     if outcome.table:
         print(outcome.table)
@@ -103,6 +129,6 @@ def _run_one(job: Any) -> None:
             print(f"  {verdict.line()}")
     for line in outcome.comparison:
         print(f"  {line}")
-    took = f"{time.perf_counter() - begun:.0f} s" if outcome.fresh else "unchanged"
+    took = f"{seconds:.0f} s" if outcome.fresh else "unchanged"
     figure = job.folder / f"{summary.name}.png"
     print(f"{summary.name}: {summary.held} of {len(summary.verdicts)} claims held  {figure}  ({took})", flush=True)

@@ -59,6 +59,11 @@ class Job:
         return self.grids_digest != digest_of_grids(self.experiment.named_grids(self.preset))
 
     @property
+    def timed(self) -> bool:
+        """Whether some of its results are times, which want a machine that does nothing else."""
+        return any(isinstance(grid, Timing) for grid in self.grids.values())
+
+    @property
     def cell_folder(self) -> Path:
         """Where finished cells are kept, those of adjusted grids too."""
         return self.out / self.experiment.name / self.preset / "cells"
@@ -78,39 +83,64 @@ class Outcome(NamedTuple):
     comparison: Sequence[str]
 
 
+class Computed(NamedTuple):
+    """The results of a job, and what is known beside them before its figure and verdicts are made.
+
+    `there` is the summary that the last run left, `older` the results to compare with.
+    """
+
+    job: Job
+    runs: Mapping[str, Runs]
+    clocks: Sequence[Clock]
+    source: str
+    there: Summary | None
+    older: "Mapping[str, xarray.Dataset] | None"
+
+
 def run(job: Job, progress: Progress) -> Outcome:
-    """What `job` found, computed or, where nothing has changed, read.
+    """What `job` found, computed or, where nothing has changed, read."""
+    found = compute(job, progress)
+    return found if isinstance(found, Outcome) else conclude(found)
+
+
+def compute(job: Job, progress: Progress) -> Outcome | Computed:
+    """The results of `job`, kept on disk; its outcome where nothing has changed since that was written.
 
     Cells that are stored are not computed again; analysis, figure and verdicts are not made again while the grids, the
     source of the experiment and of this package, and the files themselves are what they were.
     """
-    old = None if job.compare is None else _older(job.compare)
+    older = None if job.compare is None else _older(job.compare)
     source = digest_of_source(job.experiment)
     there = Summary.read(job.folder)
-    if old is None and not job.fresh and there is not None and there.digests == _digests(job, source):
+    if older is None and not job.fresh and there is not None and there.digests == _digests(job, source):
         return Outcome(there, False, _table(job), ())
-    clocks, runs = _compute(job, progress)
+    clocks, runs = _results_of_grids(job, progress)
     total = sum(clock.total for clock in clocks)
     progress(total, total, "drawing")
     store.check_writable(job.folder)
     (job.folder / FILE).unlink(missing_ok=True)  # it tells of results that are about to be replaced
     store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
+    return Computed(job, runs, clocks, source, there, older)
+
+
+def conclude(computed: Computed) -> Outcome:
+    """Analysis, figure, table and verdicts of what was computed, and the summary that says they are there."""
+    job, runs, clocks, source, there, older = computed
     derived = _checked(job, lambda: derive(job.experiment, runs, job.grids_digest, job.folder, fresh=job.fresh))
     if derived:
         runs = with_derived(runs, derived)
         store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
     verdicts = _checked(job, lambda: _draw_and_judge(job, runs))
-    known = (
-        there is not None and there.digests.get("grids") == job.grids_digest and not any(c.computing for c in clocks)
-    )
-    made_in = there.environment if there is not None and known else environment(next(iter(runs.values())).data)
+    made_in = environment(next(iter(runs.values())).data)
+    if there is not None and there.digests.get("grids") == job.grids_digest and not any(c.computing for c in clocks):
+        made_in = there.environment
     summary = _summarise(job, runs, verdicts, clocks, made_in, _digests(job, source))
     summary.write(job.folder)
-    changed = () if old is None else tuple(_changes(old, runs, job))
+    changed = () if older is None else tuple(_changes(older, runs, job))
     return Outcome(summary, True, _table(job), changed)
 
 
-def _compute(job: Job, progress: Progress) -> tuple[list[Clock], dict[str, Runs]]:
+def _results_of_grids(job: Job, progress: Progress) -> tuple[list[Clock], dict[str, Runs]]:
     """The results of every grid, and the clocks that ran."""
     sizes = {name: _size(grid) for name, grid in job.grids.items()}
     clocks, runs, before = [], {}, 0
@@ -238,7 +268,6 @@ def _table(job: Job) -> str:
 
 def _digests(job: Job, source: str) -> dict[str, str]:
     """Of the grids, the source and the files as they are now; a missing file has an empty one."""
-    timed = any(isinstance(grid, Timing) for grid in job.grids.values())
     files = [RESULTS, TABLE, *(f"{job.experiment.name}.{kind}" for kind in KINDS)]
-    made = {"grids": job.grids_digest, "source": source, "machine": digest(machine()) if timed else ""}
+    made = {"grids": job.grids_digest, "source": source, "machine": digest(machine()) if job.timed else ""}
     return made | {name: store.file_digest(job.folder / name) for name in files}
