@@ -50,7 +50,7 @@ def grids(preset):
 
 
 def draw(runs):
-    """Singular values of each layer (a), one row a gamma; effective rank (b) and misalignment (c) of all of them.
+    """Singular values of each layer (a), a row for each gamma; effective rank (b) and misalignment (c) of all of them.
 
     Lines are medians over seeds. In a the s leading values are in colour, the range of the others is grey.
     """

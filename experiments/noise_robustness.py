@@ -47,7 +47,7 @@ def analyse(runs):
 
 
 def draw(runs):
-    """Error against test noise, and the two training curves, one colour a gamma."""
+    """Error against test noise, and the two training curves, a colour for each gamma."""
     layout = [["noise", "fit"], ["noise", "off"]]
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 3.8, layout, width_ratios=[1.25, 1])
     plots.bands(axes["noise"], runs.end("noisy_error", map="network"), x="noise", colour="gamma")

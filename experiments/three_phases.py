@@ -81,7 +81,7 @@ def analyse(runs):
 
 
 def draw(runs):
-    """Fit and off-subspace error against step, and the latter against eta lambda t, one colour a gamma.
+    """Fit and off-subspace error against step, and the latter against eta lambda t, a colour for each gamma.
 
     Shades are the phases at one gamma: they end with the dip of the fit and where it stays within 5% of its last value.
     """

@@ -1,6 +1,6 @@
 """What a recorded curve says: steps to a level, the contraction factor of its linear phase, where it settles.
 
-Curves are numpy arrays: `step`, rising, and `error`, positive, one entry a record.
+Curves are numpy arrays: `step`, rising, and `error`, positive, an entry for each record.
 """
 
 from collections.abc import Callable, Sequence

@@ -20,8 +20,8 @@ def orthogonal(keys, sizes):
     """Semi-orthogonal matrices times sqrt(max(1, out/in)), which matches the variances of fan_in."""
     weights = []
     for key, inn, out in zip(keys, sizes[:-1], sizes[1:], strict=True):
-        frame = orthonormal(key, max(out, inn), min(out, inn))
-        weights.append((frame if out >= inn else frame.T) * max(1.0, out / inn) ** 0.5)
+        columns = orthonormal(key, max(out, inn), min(out, inn))
+        weights.append((columns if out >= inn else columns.T) * max(1.0, out / inn) ** 0.5)
     return weights
 
 
@@ -40,4 +40,4 @@ def balanced(keys, sizes):
 
 
 INITIALIZERS = {"fan_in": fan_in, "orthogonal": orthogonal, "balanced": balanced}
-"""Initializations by name: functions of one key a layer and the sizes (measurement_dim, width, ..., signal_dim)."""
+"""Initializations by name: functions of a key for each layer and of (measurement_dim, width, ..., signal_dim)."""

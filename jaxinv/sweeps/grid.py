@@ -72,8 +72,8 @@ class Sweep:
         for name in (*self.axes, *self.fixed):
             _ = self.owner(name)
         for seed in [*self.axes.get("seed", ()), self.fixed.get("seed", 0)]:
-            whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-            if not whole or not 0 <= int(seed) < 2**63:
+            valid = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+            if not valid or not 0 <= int(seed) < 2**63:
                 raise fail(
                     "seed", "a whole number of at least 0 and below 2^63", repr(seed), "pass range(N) for N seeds"
                 )

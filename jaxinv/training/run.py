@@ -18,7 +18,7 @@ from .setup import Setup
 
 
 class Run(NamedTuple):
-    """A finished run. `step` and each of `metrics` have one entry a record; NaN from the record of divergence on.
+    """A finished run. `step` and each of `metrics` have an entry for each record; NaN from the record of divergence on.
 
     `network` is the trained network on the problem's own measurements; `diverged` says whether any record was not
     finite, after which training stopped.
