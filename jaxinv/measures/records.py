@@ -35,6 +35,9 @@ class Recordable(Hashable, Protocol):
         ...
 
 
+TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "precision_bits", "digest", "arguments")
+"""Names in the results and in stored files that a metric of your own cannot have."""
+
 Chosen = tuple[str | Recordable, ...]
 
 
@@ -53,11 +56,15 @@ def choose(wanted: Sequence[str | Recordable] | None, network: Any) -> Chosen:
 def check_metrics(wanted: Sequence[str | Recordable] | None) -> None:
     """ArgumentError unless each is the name of a metric, or a Metric whose name is its own."""
     names = [metric if isinstance(metric, str) else metric.name for metric in wanted or ()]
+    own_coordinates(wanted)
     for metric, name in zip(wanted or (), names, strict=True):
         if isinstance(metric, str):
             check_known("metric", name, NAMES)
         elif name in NAMES or names.count(name) > 1:
             raise fail("metrics", "of different names", f"{name!r} twice", "rename your metric")
+        elif name in TAKEN or not str(name).isidentifier():
+            raise fail("the name of a metric", "a word that the results do not use themselves", f"{name!r}",
+                       "rename your metric")  # fmt: skip
 
 
 def own_dims(wanted: Sequence[str | Recordable] | None) -> dict[str, tuple[str, ...]]:
@@ -66,11 +73,21 @@ def own_dims(wanted: Sequence[str | Recordable] | None) -> dict[str, tuple[str, 
 
 
 def own_coordinates(wanted: Sequence[str | Recordable] | None) -> dict[str, tuple[Any, ...]]:
-    """The values along those axes, of the metrics that name them."""
-    labels: dict[str, tuple[Any, ...]] = {}
-    for metric in wanted or ():
-        labels |= getattr(metric, "labels", {})
-    return labels
+    """The values along those axes, of the metrics that name them.
+
+    Raises ArgumentError where two metrics share the name of an axis, but not its values.
+    """
+    own = [metric for metric in wanted or () if not isinstance(metric, str)]
+    named: dict[str, tuple[Any, ...]] = {}
+    for metric in own:
+        named |= getattr(metric, "labels", {})
+    for metric in own:
+        labels = getattr(metric, "labels", {})
+        for dim in metric.dims:
+            if dim in named and labels.get(dim) != named[dim]:
+                raise fail(f"axis {dim!r} of metric {metric.name!r}", f"that of the others, {named[dim]}",
+                           f"{labels.get(dim, 'without values')}", "rename it")  # fmt: skip
+    return named
 
 
 def recorder(weight_decay: Any, chosen: Chosen) -> Callable[[View], Mapping[str, Any]]:
@@ -83,14 +100,17 @@ def recorder(weight_decay: Any, chosen: Chosen) -> Callable[[View], Mapping[str,
     return record
 
 
-def record_steps(steps: int, records: int | Sequence[int]) -> Integer[np.ndarray, " records"]:
+def record_steps(steps: int, records: Any) -> Integer[np.ndarray, " records"]:
     """Steps at which to record: 0, then unique rounded geomspace(1, steps, records - 1); 0 and `steps` for two.
 
     Or those given, which must rise from 0 to `steps`.
     """
     check_count("steps", steps)
     if isinstance(records, Sequence | np.ndarray):
-        given = np.asarray(records, np.int64)
+        given = np.asarray(records)
+        if given.dtype.kind not in "iuf" or (given != np.floor(given)).any():
+            raise fail("records", "whole numbers of steps", repr(records), "round them")
+        given = given.astype(np.int64)
         if given.ndim != 1 or len(given) < 2 or given[0] != 0 or given[-1] != steps or (np.diff(given) < 1).any():
             raise fail("records", f"a number, or steps that rise from 0 to {steps}", repr(records), "mend the list")
         return given

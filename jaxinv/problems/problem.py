@@ -57,8 +57,8 @@ class Problem(eqx.Module):
             self.measurements = jnp.asarray(measurements, self.operator.dtype)
         _check_columns("measurements", self.measurements, self.measurement_dim, "measurement_dim")
         if len(self.measurements) != len(self.signals):
-            raise fail("measurements", f"{len(self.signals)} rows, one for each signal", f"{len(self.measurements)} rows",
-                       "pass signals and measurements in the same order")  # fmt: skip
+            raise fail("measurements", f"{len(self.signals)} rows, one for each signal",
+                       f"{len(self.measurements)} rows", "pass signals and measurements in the same order")  # fmt: skip
         self.latent = subspace_of(signals, subspace_dim) if latent is None else latent
         self.held_out = held_out
         # measurements without noise span range(A R): what the closed form of the off-subspace error rests on

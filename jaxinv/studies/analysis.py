@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..checks import ArgumentError
-from ..sweeps.digests import digest, file_source, package_source
+from ..sweeps.digests import digest, package_source
 from ..sweeps.store import check_writable, load_datasets, save_datasets
 from .experiment import Experiment
 from .results import Runs
@@ -24,7 +26,7 @@ def derive(
     """What `experiment` derives from `runs`, by the name of its grid; found in `folder`, or made and kept there."""
     if experiment.analyse is None:
         return {}
-    source = [file_source(str(experiment.file)), package_source()]
+    source = [experiment.source, package_source()]
     # times are not decided by their grid
     times = [{str(n): v.values for n, v in run.data.items()} for run in runs.values() if isinstance(run.grid, Timing)]
     path = folder / f"analysis-{digest([grids_digest, times, source])}.nc"
@@ -64,4 +66,8 @@ def _named(experiment: Experiment, runs: Mapping[str, Runs], made: Any) -> dict[
         taken = set(data.data_vars) & set(runs[name].data.variables) if name in runs else set()
         if taken:
             raise ArgumentError(f"{wrong} of new names, got {sorted(map(str, taken))}; rename them")
+        for dim in data.dims:
+            known = runs[name].data.coords if name in runs else {}
+            if dim in known and not (dim in data.coords and np.isin(data[dim].values, known[dim].values).all()):
+                raise ArgumentError(f"{wrong} with the values of axis {str(dim)!r} of its grid; keep that coordinate")
     return dict(made)

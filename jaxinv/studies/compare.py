@@ -86,14 +86,16 @@ def _variable(name: str, old: Any, new: Any) -> Iterator[Change]:
         return
     dims = [str(dim) for dim in old.dims if dim != over]
     common = {dim: [value for value in old[dim].values.tolist() if value in new[dim].values] for dim in dims}
-    paired = np.array_equal(old[over].values, new[over].values)
+    paired = set(old[over].values.tolist()) == set(new[over].values.tolist())
+    if paired:
+        common[over] = old[over].values.tolist()  # the same seeds in the same order
     flag, timed = old.dtype.kind == "b", over == "round" or old.attrs.get("units") == "s"
     rows = [data.sel(common).transpose(*dims, over).values.astype(float) for data in (old, new)]
-    for index, values in enumerate(itertools.product(*common.values())):
+    for index, values in enumerate(itertools.product(*(common[dim] for dim in dims))):
         point = dict(zip(dims, values, strict=True))
         before, after = (row.reshape(-1, row.shape[-1])[index] for row in rows)
-        if not flag and np.isnan(before).all() and np.isnan(after).all():
-            continue  # a cell that both leave out
+        if not flag and not (np.isfinite(before).any() or np.isfinite(after).any()):
+            continue  # a cell that both leave out, or where neither has a number
         if timed:
             yield from _times(name, point, before, after)
         else:
@@ -103,14 +105,14 @@ def _variable(name: str, old: Any, new: Any) -> Iterator[Change]:
 def _seeds(name: str, point: dict, old: np.ndarray, new: np.ndarray, paired: bool, flag: bool) -> Iterator[Change]:
     from scipy import stats
 
-    counts = [(int(rows.sum()) if flag else int(np.isnan(rows).sum()), len(rows)) for rows in (old, new)]
+    counts = [(int(rows.sum()) if flag else int((~np.isfinite(rows)).sum()), len(rows)) for rows in (old, new)]
     if any(count for count, _ in counts):
         table = [[count, size - count] for count, size in counts]
         chance = float(np.asarray(stats.fisher_exact(table)[1]))
         before, after = (count / size for count, size in counts)
         if paired and abs(after - before) >= LOST:
             chance = 0.0
-        yield Change(f"{name} (share{'' if flag else ' of NaN'})", point, before, after, chance)
+        yield Change(f"{name} (share{'' if flag else ' not finite'})", point, before, after, chance)
     if flag:
         return
     if paired:

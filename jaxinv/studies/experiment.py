@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import ArgumentError, nearest
+from ..sweeps.digests import file_source
 from ..sweeps.grid import Sweep
 from .timing import Timing
 from .verdicts import Verdict
@@ -34,8 +35,8 @@ class Experiment:
     read like the results (of several grids: a dict of Datasets by their names, each read with its grid, or one, read
     as runs["analysis"]); `table(runs)` returns lines for a terminal. `paper` has the argument values that the paper
     states: an argument equal to it is marked [paper] in captions, every other [ours].
-    `name` (the file's), `claim` (the first line of its docstring), `about` (the whole) and `file` are filled in by
-    `find`.
+    `name` (the file's), `claim` (the first line of its docstring), `about` (all of it), `file` and `source` (a digest
+    of what was read) are filled in by `find`.
     """
 
     grids: Callable[[str], Any]
@@ -48,6 +49,7 @@ class Experiment:
     claim: str = ""
     about: str = ""
     file: Path | None = None
+    source: str = ""
 
     def named_grids(self, preset: str) -> dict[str, Grid]:
         """The grids of a preset by name, a single one under ""; ArgumentError where there is no such preset."""
@@ -91,17 +93,20 @@ def find(names: Sequence[str], folder: Path) -> list[Experiment]:
         raise ArgumentError(
             f"no experiments in {str(folder)!r}; run from the project's root, or pass the folder or a file"
         )
-    chosen = []
+    chosen: list[Experiment] = []
     for name in dict.fromkeys(names or known):
         path = Path(name) if name.endswith(".py") else known.get(name)
         if path is None or not path.is_file():
             raise ArgumentError(f"unknown experiment {name!r}; {nearest(name, known)}")
+        if any(path.stem == other.name for other in chosen):
+            raise ArgumentError(f"experiments must have different names, got {path.stem!r} twice; rename a file")
         chosen.append(load(path))
     return chosen
 
 
 def load(path: Path) -> Experiment:
     """The experiment that the file at `path` defines as EXPERIMENT."""
+    source = file_source(str(path))  # before it is run: an edit meanwhile is another experiment
     module = load_module(path)
     experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
@@ -110,7 +115,7 @@ def load(path: Path) -> Experiment:
     claim = about.partition("\n")[0].rstrip(".")
     if not claim:
         raise ArgumentError(f"{path} must begin with a docstring whose first line is the claim, got none; add one")
-    return replace(experiment, name=path.stem, claim=claim, about=about, file=path)
+    return replace(experiment, name=path.stem, claim=claim, about=about, file=path, source=source)
 
 
 def load_module(path: Path) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ArgumentError
+
 STEP = "gradient descent step (0 drawn at 0.5)"
 """The label of an axis of steps, logarithmic."""
 
@@ -116,14 +118,19 @@ def bands(
 def _rows(data: Any, x: str) -> tuple[Any, Any]:
     """The values of the coordinate `x`, and `data` as rows along it."""
     along = data[x].dims[-1]
-    at = np.asarray(data[x].transpose(..., along).values, float)
     rows = data.transpose(..., along).values.reshape(-1, data.sizes[along])
     if x != "step":
-        return at, rows
-    at = at if at.ndim == 1 else at.reshape(-1, at.shape[-1])[0]
-    there = np.isfinite(at)
+        return np.asarray(data[x].values, float), rows
+    at = data[x].broadcast_like(data).transpose(..., along).values.reshape(rows.shape).astype(float)
+    run = np.isfinite(at).any(axis=1)  # not those that the grid leaves out
+    if not run.any():
+        return np.empty(0), np.empty((0, 0))
+    at, rows = at[run], rows[run]
+    if not np.array_equal(at, np.broadcast_to(at[0], at.shape), equal_nan=True):
+        raise ArgumentError("runs in one band must have the same steps, got several; give each its own colour")
+    there = np.isfinite(at[0])
     rows = rows[:, there]
-    return np.maximum(at[there], 0.5), rows[np.isfinite(rows).all(axis=1)]
+    return np.maximum(at[0][there], 0.5), rows[np.isfinite(rows).all(axis=1)]
 
 
 def band(axes: Any, x: Any, rows: Any, *, colour: Any, label: str | None = None, style: str = "-") -> None:

@@ -118,8 +118,9 @@ def _index(data: "xarray.DataArray", axis: str, value: Any) -> Any:
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         return [_index(data, axis, each) for each in value]
     known = data[axis].values
-    numbers = known.dtype.kind in "if" and not isinstance(value, str)
-    found = np.flatnonzero(np.isclose(known, value, rtol=1e-9, atol=0) if numbers else known == value)
+    found = np.flatnonzero(known == value)
+    if not len(found) and known.dtype.kind == "f" and not isinstance(value, str):
+        found = np.flatnonzero(np.isclose(known, value, rtol=1e-9, atol=0))
     if not len(found):
         raise ArgumentError(f"{axis} must be one of {', '.join(map(str, known))}, got {value!r}")
     return int(found[0])

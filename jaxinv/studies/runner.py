@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..checks import ArgumentError
 from ..sweeps import store
-from ..sweeps.digests import digest, file_source, package_source
+from ..sweeps.digests import digest, package_source
 from ..sweeps.grid import Sweep
 from ..sweeps.running import Progress, run_sweep
 from . import plots
@@ -126,7 +126,8 @@ def compute(job: Job, progress: Progress) -> Outcome | Computed:
 def conclude(computed: Computed) -> Outcome:
     """Analysis, figure, table and verdicts of what was computed, and the summary that says they are there."""
     job, runs, clocks, source, there, older = computed
-    derived = _checked(job, lambda: derive(job.experiment, runs, job.grids_digest, job.folder, fresh=job.fresh))
+    anew = job.fresh or older is not None  # cells that other code left may have been computed again
+    derived = _checked(job, lambda: derive(job.experiment, runs, job.grids_digest, job.folder, fresh=anew))
     if derived:
         runs = with_derived(runs, derived)
         store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
@@ -235,9 +236,7 @@ def digest_of_grids(grids: Grids) -> str:
 
 def digest_of_source(experiment: Experiment) -> str:
     """A digest of what a figure and its verdicts depend on: the experiment's file and words, the package."""
-    assert experiment.file is not None, "an experiment that was found has a file"
-    words = experiment.about, experiment.draw.__doc__
-    return digest([file_source(str(experiment.file)), words, package_source()])
+    return digest([experiment.source, experiment.about, experiment.draw.__doc__, package_source()])
 
 
 def _older(path: Path) -> "Mapping[str, xarray.Dataset]":

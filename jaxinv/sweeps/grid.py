@@ -1,4 +1,4 @@
-"""A sweep as it is asked for: axes and fixed arguments, the cells they make, and the builders of each cell called."""
+"""A sweep as it is asked for: axes and fixed arguments, the cells they make, and what the builders make of each."""
 
 import inspect
 import itertools
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import host_device, plain_values
-from ..checks import ArgumentError, check_known, fail, nearest
+from ..checks import ArgumentError, check_count, check_known, fail, nearest
 from ..measures.metrics import NAMES
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
 from ..networks.builders import layer_product
@@ -40,11 +40,11 @@ class Sweep:
 
     An axis or fixed value goes to the one of the three builders (`problem`, `network`, `descent`) that has an
     argument of that name; `seed` k (0 where it is not given) hands `jax.random.key(k)` to the builders that take a
-    key, so that cells which differ elsewhere share their random numbers. `steps` and `records` (their number or the
-    steps to record after) may be functions of arguments of the cell, taken by name, `records` of `steps` too; `where`,
-    such a function, leaves out the cells for which it is false. `metrics` says what to record (None: all).
-    `precision` is "float32", "float64" or "auto": float64 for the cells whose weight decay float32 cannot resolve.
-    `engine` is "dense". `reduce` False trains in plain coordinates.
+    `key`, and k to those that take a `seed`, so that cells which differ elsewhere share their random numbers. `steps`
+    and `records` (their number or the steps to record after) may be functions of arguments of the cell, taken by name,
+    `records` of `steps` too; `where`, such a function, leaves out the cells for which it is false. `metrics` says what
+    to record (None: all). `precision` is "float32", "float64" or "auto": float64 for the cells whose weight decay
+    float32 cannot resolve. `engine` is "dense". `reduce` False trains in plain coordinates.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
 
@@ -87,6 +87,10 @@ class Sweep:
         for value in plain_values(values):
             if value is not None and not isinstance(value, bool | int | float | str):
                 raise fail(f"axis {name!r}", "of numbers or strings", type(value).__name__, "put arrays into fixed")
+        kinds = {"truth values" if isinstance(v, bool) else "text" if isinstance(v, str) else "numbers"
+                 for v in plain_values(values) if v is not None}  # fmt: skip
+        if len(kinds) > 1:
+            raise fail(f"axis {name!r}", "of one kind of values", " and ".join(sorted(kinds)), "write them alike")
         if len({canonical(value) for value in values}) < len(values):
             raise fail(f"axis {name!r}", "without repeated values", repr(list(values)), "drop the repetitions")
         if name in self.fixed:
@@ -132,23 +136,24 @@ class Sweep:
         """The values along the axes of its metrics, where they name them."""
         return own_coordinates(self.metrics)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """A digest of everything that decides the numbers of all its cells, equal for equal grids."""
         cells = self.cells()
         axes = [(name, list(values)) for name, values in self.axes.items()]
         points = None if self.where is None else [cell.point for cell in cells]
         steps = [cell.record_steps for cell in cells] if callable(self.steps) or callable(self.records) else None
-        return digest([axes, points, dict(self.fixed), cells[0].arguments, steps, self._shared_content])
+        plain = {} if steps else {"steps": self.steps, "records": self.records}
+        shared = [self.shared_content(), self.precision]
+        return digest([axes, points, dict(self.fixed), cells[0].arguments, steps, plain, shared])
 
-    @cached_property
-    def _shared_content(self) -> dict[str, str]:
-        """What decides the numbers of every cell alike, as digests: computed once for all of them."""
+    def shared_content(self) -> dict[str, str]:
+        """What decides the numbers of every cell alike, as digests: taken once a plan, of the functions as they are."""
+        random = str(jax.random.key_impl(jax.random.key(0))), bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
         parts = {"builders": {"problem": self.problem, "network": self.network, "descent": self.descent},
-                 "metrics": None if self.metrics is None else list(self.metrics), "precision": self.precision,
-                 "engine": self.engine, "reduce": self.reduce, "numerics": NUMERICS}  # fmt: skip
-        plain = {} if callable(self.steps) or callable(self.records) else {"steps": self.steps, "records": self.records}
-        return {name: digest(part) for name, part in {**parts, **plain}.items()}
+                 "metrics": None if self.metrics is None else list(self.metrics), "engine": self.engine,
+                 "reduce": self.reduce, "random": random, "numerics": NUMERICS}  # fmt: skip
+        return {name: digest(part) for name, part in parts.items()}
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,7 @@ class Cell:
         for role, parameters in self.sweep.builders.items():
             values = {n: p.default for n, p in parameters.items() if p.default is not inspect.Parameter.empty}
             values |= {name: value for name, value in given.items() if name in parameters}
+            values |= {"seed": self.seed} if "seed" in parameters else {}
             missing = [n for n, p in parameters.items() if n not in values and n not in HANDED and p.kind in _NAMED]
             if missing:
                 raise ArgumentError(f"{role} needs {', '.join(missing)}; add it to axes or fixed")
@@ -194,7 +200,7 @@ class Cell:
     def steps(self) -> int:
         """The number of steps of its run."""
         steps = self.sweep.steps
-        return int(self.call(steps, "steps")) if callable(steps) else steps
+        return check_count("steps", self.call(steps, "steps") if callable(steps) else steps)
 
     @cached_property
     def record_steps(self) -> list[int]:
@@ -203,13 +209,13 @@ class Cell:
         given = self.call(records, "records", steps=self.steps) if callable(records) else records
         return record_steps(self.steps, given).tolist()
 
-    def digest(self, precision: str) -> str:
+    def digest(self, precision: str, shared: Mapping[str, str] | None = None) -> str:
         """The name of its result: a digest of everything that decides its numbers at a resolved `precision`.
 
-        What all cells share enters as digests of its own, taken once a sweep.
+        What all cells of the sweep share enters as `shared`, its `shared_content`.
         """
         content = {"arguments": self.arguments, "seed": self.seed, "record_steps": self.record_steps}
-        shared = {name: part for name, part in self.sweep._shared_content.items() if name not in ("steps", "records")}
+        shared = self.sweep.shared_content() if shared is None else shared
         return digest({**content, **shared, "precision": precision})
 
 

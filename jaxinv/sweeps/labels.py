@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ..arrays import plain_values
+from ..checks import fail
 from ..measures.records import own_dims
 from .digests import canonical
 from .grid import NUMERICS, Cell, Sweep, same_call
@@ -32,10 +33,14 @@ def label(
     steps = [np.asarray(cell.record_steps) for cell in cells]
     own = own_dims(sweep.metrics)
     variables: dict[str, Any] = {}
-    for name in (name for name in values[0] if name not in sweep.axes):
-        rows = [np.asarray(value[name]) for value in values]
+    for name in dict.fromkeys(name for value in values for name in value if name not in sweep.axes):
+        having = [i for i, value in enumerate(values) if name in value]
+        rows = [np.asarray(values[i][name]) for i in having]
+        if len({row.shape[1:] for row in rows}) > 1:
+            shapes = sorted({row.shape[1:] for row in rows})
+            raise fail(f"metric {name!r}", "of one shape in all cells", f"{shapes}", "pad it to the largest")
         extra = ("record", *own.get(name, ())) if rows[0].ndim else ()
-        table = _scatter(rows, where, len(order))
+        table = _scatter(rows, [where[i] for i in having], len(order))
         variables[name] = ((*dims, *extra), table.reshape(shape + table.shape[1:]))
     if all(np.array_equal(step, steps[0]) for step in steps) and len(cells) == len(order):
         coords["step"] = ("record", steps[0])

@@ -69,18 +69,21 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
     """
     seen: dict[str, _Trace] = {}
     plans = []
+    shared = cells[0].sweep.shared_content() if named else {}
     for cell in cells:
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
             seen[call] = _trace(cell, layout)
         decay_per_step, shape, width, entries = seen[call]
         precision = cell.sweep.precision
-        if precision == "auto":
-            precision = resolved(precision, _built_decay(cell) if decay_per_step is None else decay_per_step)
+        if precision != "float64" and decay_per_step is None:
+            decay_per_step = _built_decay(cell)
+        if decay_per_step is not None:
+            precision = resolved(precision, decay_per_step)
         if precision == "float32" and decay_per_step is not None:
             check_float32(decay_per_step)
         size = entries * int(precision[-2:]) // 8
-        name = cell.digest(precision) if named else ""
+        name = cell.digest(precision, shared) if named else ""
         alike = precision, shape, width, tuple(cell.record_steps)
         plans.append(Plan(cell, precision, name, alike, width, size))
     return plans
@@ -124,6 +127,7 @@ def _trace(cell: Cell, layout: Layout) -> _Trace:
             traced = eqx.filter_eval_shape(trace, jax.random.key(0))
         except (UnknownNumbers, jax.errors.JAXTypeError):  # a builder that looks at its random numbers
             traced = trace(jax.random.key(cell.seed))
+            products = [None]  # another seed may have another
     leaves, structure = jax.tree.flatten(traced)
     shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     problem, network, _ = traced

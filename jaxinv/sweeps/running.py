@@ -11,6 +11,7 @@ import numpy as np
 from ..training.dense import Dense
 from ..training.run import Run, train_block
 from ..training.setup import Setup
+from .digests import Uncovered, digest
 from .grid import Built, Cell, Sweep, build_at, same_call
 from .labels import label
 from .plan import Layout, Plan, alike, blocks, plan_cells
@@ -49,6 +50,7 @@ def run_sweep(
     """
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
+    forget_changed(sweep)
     plans = plan_cells(sweep.cells(), layout, named=store is not None)
     kept = None if store is None else Store(Path(store))
     found = {} if kept is None or fresh else kept.load({plan.digest for plan in plans}, made_by if own else None)
@@ -64,6 +66,26 @@ def run_sweep(
         values |= {index[id(plan)]: cell for plan, cell in zip(block, batch.by_cell(), strict=True)}
         report(len(values), len(plans), "done")
     return label(sweep, [plan.cell for plan in plans], [values[i] for i in range(len(plans))], devices)
+
+
+def forget_changed(sweep: Sweep) -> None:
+    """Drop JAX's compiled programs where a function of the sweep now reads other things than when it was compiled.
+
+    JAX knows functions by identity: one that reads a changed global would go on as it was.
+    """
+    for function in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ())):
+        try:
+            now = digest(function)
+            before = _known.get(function, now)
+            _known[function] = now
+        except (Uncovered, TypeError):  # nothing is known of it; or it cannot be remembered
+            continue
+        if before != now:
+            jax.clear_caches()
+
+
+_known: dict[Any, str] = {}
+"""The digest of each builder and metric when it was last run in this process."""
 
 
 def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress, made_by: str) -> Batch:

@@ -49,12 +49,12 @@ class Descent(eqx.Module):
 
         Then a block of weights without gradient moves by a known factor, too. Compressed data are exact for any.
         """
-        return self.transform is None
+        return self.transform is None and type(self) is Descent
 
     @property
     def pads(self) -> bool:
         """Whether a weight whose gradient is always zero and that starts at zero stays there (fact 6)."""
-        return self.transform is None
+        return self.transform is None and type(self) is Descent
 
     def optimizer(self) -> optax.GradientTransformation:
         """The optax transformation of what `gradient` gives."""

@@ -75,14 +75,14 @@ def test_a_shift_is_said_where_it_is():
 
 def test_new_failures_are_said():
     found, _ = changes(result(0), result(0, diverge=12))
-    assert {change.quantity for change in found} == {"diverged (share)", "steps (share of NaN)"}
+    assert {change.quantity for change in found} == {"diverged (share)", "steps (share not finite)"}
     assert not changes(result(0), result(0, diverge=2))[0]
 
 
 def test_failures_of_half_the_seeds_are_said_however_many_comparisons():
     old = result(0).isel(seed=range(4))
     found, _ = changes(old, old.assign(steps=old.steps * np.nan))
-    assert {change.quantity for change in found} == {"steps (share of NaN)"}
+    assert {change.quantity for change in found} == {"steps (share not finite)"}
     assert len(found) == 6
 
 
@@ -151,3 +151,17 @@ def test_what_has_no_seeds_is_passed_over():
     found, tests = changes(one, one * 2)
     assert tests == 1
     assert found[0].line().startswith("steps: ")
+
+
+def test_runs_that_no_longer_get_there_are_said():
+    old = xarray.Dataset({"steps": ("seed", np.arange(6.0) + 10)}, {"seed": range(6)})
+    found, tests = changes(old, old * np.inf)
+    assert tests == 1
+    assert [change.quantity for change in found] == ["steps (share not finite)"]
+
+
+def test_the_same_seeds_in_another_order_are_paired():
+    rng = np.random.default_rng(0)
+    old = xarray.Dataset({"rate": ("seed", rng.lognormal(size=12))}, {"seed": range(12)})
+    new = (old * (1.05 + 0.001 * rng.normal(size=12))).isel(seed=slice(None, None, -1))
+    assert [change.quantity for change in changes(old, new)[0]] == ["rate"]

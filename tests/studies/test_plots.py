@@ -1,8 +1,10 @@
 """What figures share: bands, legends and ticks say what the data say."""
 
 import numpy as np
+import pytest
 import xarray
 
+import jaxinv as ji
 from jaxinv.studies import plots
 
 
@@ -114,3 +116,13 @@ def test_colours_come_from_the_map_that_is_asked_for():
     usual, other = (plots.colours_of("width", [1, 2], name) for name in ("viridis", "cividis"))
     assert not np.allclose(usual[1], other[1])
     np.testing.assert_array_equal(usual[1], plots.colours_of("width", [1, 2])[1])
+
+
+def test_curves_of_several_lengths_are_drawn_each_by_its_own_steps():
+    steps = xarray.DataArray([[[np.nan] * 3, [0, 1, 10]], [[0, 100, 1000]] * 2], dims=("width", "seed", "record"))
+    data = (steps + 1).assign_coords(width=[1, 2], step=steps)
+    _, axes = plots.panels(3, 2, "a")
+    plots.bands(axes["a"], data, x="step", colour="width")
+    assert [line.get_xdata().tolist() for line in axes["a"].lines] == [[0.5, 1, 10], [0.5, 100, 1000]]
+    with pytest.raises(ji.ArgumentError, match="runs in one band must have the same steps"):
+        plots.bands(axes["a"], data, x="step")

@@ -86,3 +86,10 @@ def test_runs_of_different_lengths_end_where_they_end():
             found = runs.at(record, "regression_error").sel(cell.point)
             np.testing.assert_array_equal(found, alone.metrics["regression_error"][record])
     assert ends.notnull().any("seed").sum() >= 1
+
+
+def test_whole_numbers_are_found_exactly():
+    sweep = ji.Sweep({"seed": [1700000000, 1700000001]}, {**SIZES, "depth": 2}, steps=2, metrics=["loss"])
+    runs = ji.Runs(sweep, ji.run_sweep(sweep))
+    assert runs.start("loss", seed=1700000001) == runs["loss"].isel(seed=1, record=0)
+    assert runs.start("loss", seed=1700000000) != runs.start("loss", seed=1700000001)

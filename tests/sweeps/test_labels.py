@@ -7,7 +7,7 @@ import pytest
 import jaxinv as ji
 from jaxinv.measures import metrics
 
-from ..helpers import GRID, small_sweep
+from ..helpers import GRID, SMALL, small_sweep
 
 
 def test_results_have_the_axes_of_the_sweep():
@@ -133,3 +133,31 @@ def test_a_metric_labels_its_own_axes(tmp_path):
 def test_an_axis_of_the_name_of_an_axis_of_a_metric_is_refused(name):
     with pytest.raises(ji.ArgumentError, match=f"axis '{name}' is a name of the results"):
         small_sweep(axes={name: [0.1]}, metrics=[ji.NoisyError([0.1])])
+
+
+def test_a_metric_of_another_shape_in_some_cells_is_refused():
+    def spectrum(coordinates, network):
+        return jnp.ones(network.depth)
+
+    sweep = small_sweep(axes={"depth": [1, 2]}, steps=2, records=2, metrics=[ji.Metric("spectrum", spectrum, ("i",))])
+    with pytest.raises(ji.ArgumentError, match="metric 'spectrum' must be of one shape in all cells"):
+        ji.run_sweep(sweep)
+
+
+def test_cells_whose_networks_have_other_metrics_are_nan_there():
+    def either(key, problem, *, kind):
+        build = ji.layer_product if kind == "linear" else ji.relu_network
+        return build(key, problem, width=6, depth=2)
+
+    for kinds in (["relu", "linear"], ["linear", "relu"]):
+        sweep = ji.Sweep({"kind": kinds}, SMALL, steps=2, records=2, network=either)
+        results = ji.run_sweep(sweep)
+        assert results.noise_gain.sel(kind="relu").isnull().all()
+        assert results.noise_gain.sel(kind="linear").notnull().all()
+        assert results.loss.notnull().all()
+
+
+@pytest.mark.parametrize("values", [[1, True], [1, "1"], [0.5, "a"]])
+def test_values_of_several_kinds_on_one_axis_are_refused(values):
+    with pytest.raises(ji.ArgumentError, match="axis 'width' must be of one kind of values"):
+        ji.Sweep({"width": values})

@@ -10,6 +10,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.measures import metrics
+from jaxinv.studies.experiment import load_module
 from jaxinv.sweeps.plan import Layout
 from jaxinv.training import dense
 
@@ -190,3 +191,78 @@ def test_relu_networks_of_many_widths_share_a_bucket_on_an_accelerator():
 
 def test_the_results_name_the_engine():
     assert ji.run_sweep(small_sweep(axes={"seed": [0]}, engine="dense")).attrs["engine"] == "dense"
+
+
+OWN = """
+import jax.numpy as jnp
+import numpy as np
+import jaxinv as ji
+
+SCALE = 1.0
+SIZES = {"signal_dim": 8, "measurement_dim": 5, "subspace_dim": 2, "samples": 4}
+
+def gain(coordinates, network):
+    return SCALE * jnp.linalg.norm(network.end_to_end())
+
+def numpy_problem(seed=0):
+    numbers = np.random.default_rng(seed)
+    return ji.Problem(numbers.normal(size=(5, 8)) / 5**0.5, numbers.normal(size=(4, 2)) @ numbers.normal(size=(2, 8)))
+
+def looking(problem, network):
+    first = float(problem.operator[0, 0])
+    return ji.Descent(0.01, 1e-5 if first > 0 else 1e-3)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A module of the user's."""
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return load_module(path)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_metric_reads_may_change_between_two_runs_in_one_process(own, tmp_path, stored, again):
+    def sweep():
+        fixed = {**own.SIZES, "width": 6, "depth": 2}
+        return ji.Sweep({"seed": [0]}, fixed, steps=3, records=2, metrics=[ji.Metric("gain", own.gain)])
+
+    store = tmp_path / "store" if stored else None
+    same = sweep()
+    first = ji.run_sweep(same, store).gain
+    own.SCALE = 10.0
+    second = ji.run_sweep(same if again else sweep(), store).gain
+    np.testing.assert_allclose(second, 10 * first, rtol=1e-5)
+
+
+def test_a_builder_that_takes_a_seed_is_given_that_of_its_cell(own):
+    sweep = ji.Sweep({"seed": [0, 1, 2]}, {"width": 6, "depth": 2}, steps=1, problem=own.numpy_problem)
+    for seed, cell in enumerate(sweep.cells()):
+        assert cell.arguments["problem"]["seed"] == seed
+        np.testing.assert_allclose(ji.build(cell).problem.operator, own.numpy_problem(seed).operator, rtol=1e-6)
+    assert len({cell.digest("float32") for cell in sweep.cells()}) == 3
+
+
+def test_precision_is_resolved_for_each_seed_where_it_depends_on_random_numbers(own):
+    sizes = {**own.SIZES, "width": 6, "depth": 2}
+
+    def bits(seeds):
+        sweep = ji.Sweep({"seed": seeds}, sizes, steps=1, metrics=["loss"], descent=own.looking)
+        return dict(zip(seeds, ji.run_sweep(sweep).precision_bits.values.tolist(), strict=True))
+
+    forward = bits(list(range(6)))
+    assert set(forward.values()) == {32, 64}
+    assert bits(list(range(5, -1, -1))) == forward
+    assert all(bits([seed])[seed] == forward[seed] for seed in forward)
+
+
+def test_the_generator_of_random_numbers_is_part_of_the_name(tmp_path):
+    sweep = small_sweep(axes={"seed": [0]}, steps=2)
+    name = sweep.cells()[0].digest("float64")
+    with jax.threefry_partitionable(False):
+        assert sweep.cells()[0].digest("float64") != name
+    with jax.default_prng_impl("rbg"):
+        assert sweep.cells()[0].digest("float64") != name
+    assert sweep.cells()[0].digest("float64") == name
