@@ -15,7 +15,10 @@ def main() -> int:
     from jaxinv.command.main import main as command
 
     watch()
-    code = command()
+    try:
+        code = command()
+    except BrokenPipeError:  # whoever read what is printed has stopped reading
+        os._exit(141)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the end of the interpreter
     return code
 

@@ -9,11 +9,6 @@ size m / (L d_w sigma_max(X)^2) and with 0.8 of 2 / mu_max(K), the largest that 
 plain float64 iterates: the steps to an off-subspace error of 1e-3 and 1e-6, where c is fitted on the first half of the
 run; where eta lambda is too small to wait, c is that of the nearest run. Sizes of problem and networks are [ours].
 
-    jaxinv bench convergence                          about a minute on two cores
-    jaxinv bench convergence --preset paper           widths to 1600, depths to 10, 32 seeds; resumes
-    jaxinv bench convergence --set measurement_dim=30 width=50,100 --seeds 8        a problem and grid of your own
-    jaxinv bench convergence --compare OLD.nc         then says what changed beyond seed noise
-
 Refuted if wider networks need no fewer steps, or if rates, steps or plateaus are not those predicted.
 """
 
@@ -24,6 +19,7 @@ import numpy as np
 
 import jaxinv as ji
 from jaxinv import theory
+from jaxinv.checks import check_known
 from jaxinv.measures import curves, predictions, statistics
 from jaxinv.studies import plots
 from jaxinv.studies.timing import dense_steps
@@ -64,6 +60,7 @@ def grids(preset):
 
 def descent(problem, network, *, step_rule="default"):
     """Gradient descent without decay at the default step size, or at STABLE of the largest that is stable."""
+    check_known("step_rule", step_rule, ("default", "stable"))
     made = ji.gradient_descent(problem, network)
     if step_rule == "default":
         return made
@@ -103,7 +100,7 @@ def read_fit(fit, ms):
     predicted = predictions.linearised(fit.build, step_size, steps, LEVELS, axes=("depth", "width", "seed"))
     phases, steps_to = curves.run_phases(error), curves.run_steps_to_each(error, LEVELS)
     return dict(
-        log_rate=(phases.log_rate, "-log of the contraction factor of the linear phase, a step"),
+        log_rate=(phases.log_rate, "-log of the contraction factor of the linear phase, per step"),
         fit_quality=(phases.quality.where(step_size.notnull(), ""), "of the linear phase (jaxinv.measures.curves)"),
         predicted_log_rate=(predicted.log_rate, "log_rate of the linearisation at the start; below 0 if it diverges"),
         wide_log_rate=(predicted.wide_log_rate, "its limit of infinite width"),
@@ -208,7 +205,7 @@ def draw_rates(axes, fit, colours):
         plots.dots(axes, at, rates, colour=colour, marker=marker, size=2.5)
         plots.dots(axes, unpredicted, rates, colour=colour, marker="x")
     axes.plot([0.8 * least, 1], [0.8 * least, 1], color=plots.REFERENCE, linewidth=0.8)
-    plots.log_log(axes, "predicted log-rate a step", "measured log-rate a step", "b  contraction, every run")
+    plots.log_log(axes, "predicted log-rate per step", "measured log-rate per step", "b  contraction, every run")
     axes.set(xlim=(0.45 * least, 1.2), ylim=(0.45 * least, 1.2))
     plots.explain(axes, {"o": "default step size", "^": f"{STABLE:g} · 2/$\\mu_{{max}}$",
                          "x": r"$\eta\mu_{max} > 2$: none predicted"}, loc="upper left", handletextpad=0.2)  # fmt: skip
@@ -216,7 +213,7 @@ def draw_rates(axes, fit, colours):
 
 def draw_off(axes, off):
     """Filled markers for what was run, open ones for what was extrapolated."""
-    colours = plots.colours_of("width", off.width.values.tolist(), "cividis")
+    colours = plots.colours_of("width", off.width.values.tolist(), "plasma")
     lines = {"x": "gamma", "colour": "width", "colours": colours}
     predicted = statistics.quantile(off.predicted_steps_to).fillna(off.extrapolated_steps_to)
     plots.bands(axes, predicted, style="--", **lines)

@@ -7,9 +7,6 @@ jaxinv.theory). "memory limit" is the time of four passes over the weights: forw
 reads and writes them. Times are those of a step of one replica, the least over rounds in which the loops take turns;
 set-up, compilation and records are not in them. Verdicts about times are about the machine they were measured on.
 
-    jaxinv bench speed                  about two minutes on two cores; PyTorch rows need pip install 'jaxinv[bench]'
-    jaxinv bench speed --preset paper   larger scaling axes, memory, and float64 too
-
 Refuted if a loop follows other iterates, if jaxinv is less than ten times as fast as JAX on the full data, or if the
 time of a step grows with the number of samples.
 """

@@ -18,6 +18,7 @@ layers. Depth 1 is drawn, but has no hidden layer to compare.
 
 import jaxinv as ji
 from jaxinv import theory
+from jaxinv.checks import check_known
 from jaxinv.measures import curves, statistics, structure
 from jaxinv.studies import plots
 
@@ -35,9 +36,9 @@ SIZES = {
 
 def descent(problem, network, *, gamma: float, step_rule: str, shared_step: float):
     """The default descent ("default"), or with step size shared_step / sigma_max(X)^2 at every depth ("shared")."""
-    if step_rule == "default":
-        return ji.gradient_descent(problem, network, gamma=gamma)
-    return ji.gradient_descent(problem, network, gamma=gamma, step_size=shared_step / problem.signal_extremes[0] ** 2)
+    rules = {"default": None, "shared": shared_step / problem.signal_extremes[0] ** 2}
+    check_known("step_rule", step_rule, rules)
+    return ji.gradient_descent(problem, network, gamma=gamma, step_size=rules[step_rule])
 
 
 def grids(preset):
@@ -45,8 +46,7 @@ def grids(preset):
     depths, seeds, records = {"quick": ([1, 2, 5, 10], 4, 50), "paper": ([1, 2, 3, 5, 7, 10], 8, 60)}[preset]
     return ji.Sweep(
         axes={"depth": depths, "step_rule": ["default", "shared"], "gamma": [0.0, 0.1], "seed": range(seeds)},
-        fixed={**SIZES[preset], "shared_step": 0.0125},
-        steps=3000, records=records, descent=descent,
+        fixed={**SIZES[preset], "shared_step": 0.0125}, steps=3000, records=records, descent=descent,
         metrics=["regression_error", "off_subspace_error", "test_error", "noise_sensitivity",
                  ji.Metric("measured_extremes", structure.measured_extremes, ("extreme",))],
     )  # fmt: skip

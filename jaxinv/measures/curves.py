@@ -1,6 +1,7 @@
 """What a recorded curve says: steps to a level, the contraction factor of its linear phase, where it settles.
 
-Curves are numpy arrays: `step`, rising, and `error`, positive, an entry for each record.
+Curves are numpy arrays: `step`, rising, and `error`, positive, an entry for each record; `each_run` and the functions
+`run_...` take the labelled curves of a grid.
 """
 
 from collections.abc import Callable, Sequence

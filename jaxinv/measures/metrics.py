@@ -133,7 +133,7 @@ METRICS: dict[str, Callable[[View, Any], Any]] = {
 
 NAMES = tuple(METRICS)
 ANY_NETWORK = ("loss", "regression_error")
-"""Those that a network need not be linear for."""
+"""Those that every network has."""
 
 
 def error_halves(

@@ -24,7 +24,7 @@ def linearised(
 
     `build` returns problem, network and descent, given the values of the `axes` along which networks differ; these are
     axes of `step_size`, which may have others. `steps`, over `axes`, is how far to predict. NaN where `step_size` is.
-    Variables: `log_rate`, -log of the contraction factor a step (below 0 where the linearised descent diverges);
+    Variables: `log_rate`, -log of the contraction factor per step (below 0 where the linearised descent diverges);
     `wide_log_rate`, the same in the limit of infinite width; `sharpness`, step_size * mu_max(K), stable up to 2;
     `steps_to`, the steps to a regression_error of each of the `levels`, an axis "level"; NaN if never.
     """

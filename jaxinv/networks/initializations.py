@@ -28,15 +28,15 @@ def orthogonal(keys, sizes):
 def balanced(keys, sizes):
     """Layers with W_{l+1}^T W_{l+1} = W_l W_l^T whose product is that of fan_in with the same keys.
 
-    The singular values of the product, to the power 1/depth, stand in random orthonormal frames.
+    The singular values of the product, to the power 1/depth, stand between random orthonormal bases.
     """
     product = LayerProduct(tuple(fan_in(keys, sizes))).end_to_end()
     rank, depth = min(sizes), len(keys)
     left, values, right = jnp.linalg.svd(product, full_matrices=False)
     hidden = [orthonormal(jax.random.fold_in(key, 1), size, rank) for key, size in zip(keys, sizes[1:-1], strict=False)]
-    frames = [right[:rank].T, *hidden, left[:, :rank]]
+    bases = [right[:rank].T, *hidden, left[:, :rank]]
     roots = values[:rank] ** (1 / depth)
-    return [(out * roots[None, :]) @ inn.T for inn, out in pairwise(frames)]
+    return [(out * roots[None, :]) @ inn.T for inn, out in pairwise(bases)]
 
 
 INITIALIZERS = {"fan_in": fan_in, "orthogonal": orthogonal, "balanced": balanced}

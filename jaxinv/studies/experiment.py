@@ -35,7 +35,7 @@ class Experiment:
     read like the results (of several grids: a dict of Datasets by their names, each read with its grid, or one, read
     as runs["analysis"]); `table(runs)` returns lines for a terminal. `paper` has the argument values that the paper
     states: an argument equal to it is marked [paper] in captions, every other [ours].
-    `name` (the file's), `claim` (the first line of its docstring), `about` (all of it), `file` and `source` (a digest
+    `name` (the file's), `claim` (the first line of its docstring), `about` (all of the docstring), `file` and `source` (a digest
     of what was read) are filled in by `find`.
     """
 
@@ -55,8 +55,13 @@ class Experiment:
         """The grids of a preset by name, a single one under ""; ArgumentError where there is no such preset."""
         try:
             made = self.grids(preset)
-        except KeyError:
-            raise ArgumentError(f"unknown preset {preset!r} of {self.name}; {nearest(preset, PRESETS)}") from None
+        except ArgumentError:
+            raise
+        except Exception as error:
+            if isinstance(error, KeyError) and preset not in PRESETS:
+                raise ArgumentError(f"unknown preset {preset!r} of {self.name}; {nearest(preset, PRESETS)}") from None
+            raise ArgumentError(f"grids of {self.name} must return the grids of {preset!r}, got {one_line(error)}; "
+                                "correct it") from error  # fmt: skip
         grids = dict(made) if isinstance(made, Mapping) else {"": made}
         for name, grid in grids.items():
             if not isinstance(grid, Sweep | Timing):
@@ -125,5 +130,16 @@ def load_module(path: Path) -> Any:
         raise ArgumentError(f"{path} must be a Python module; pass a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that a sweep can name the builders it defines
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ArgumentError(
+            f"{path} must be a module that can be imported, got {one_line(error)}; correct it"
+        ) from error
     return module
+
+
+def one_line(error: Exception) -> str:
+    """What was raised, in one line."""
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

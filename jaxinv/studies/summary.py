@@ -96,6 +96,8 @@ def parameters(paper: Mapping[str, Any], grids: Mapping[str, Runs]) -> tuple[Par
         for name, values in _taken(runs).items():
             known = taken.setdefault(name, [])
             known += [value for value in plain_values(values) if canonical(value) not in map(canonical, known)]
+            if len(grids) > 1 and all(isinstance(value, int | float) for value in known):
+                known.sort()
     shown = []
     for name, values in taken.items():
         known = [value for value in values if value is not None]

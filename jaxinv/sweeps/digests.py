@@ -1,7 +1,7 @@
 """Digests of arguments and of all that a function of the user's reads: what the name of a stored result covers.
 
 Our own functions and classes are covered by their public names, installed ones by name and version, the user's by
-their syntax trees and the values that they read. What cannot be covered is refused.
+their syntax trees and the values that they read. Anything else is refused.
 """
 
 import copyreg
@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import PyTreeDef
 
-from ..checks import ArgumentError, is_traced
+from ..arrays import is_traced
+from ..checks import ArgumentError
 from .sources import NoSource, closure, home_of_module, is_dunder, is_written, reading, values_read
 from .trees import PACKAGE, full_name, home, label, public_name, sha
 from .trees import digest_of_source as digest_of_source

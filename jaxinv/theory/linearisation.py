@@ -46,7 +46,7 @@ class Linearisation(NamedTuple):
 
         apply = self._operator(self.apply)
         try:
-            # ARPACK would draw the start: so the same network gives the same bits
+            # ARPACK would start at random: this way the same network gives the same bits
             values, vectors = eigsh(apply, 1, which="LA", v0=self._start(self._column())[:, 0])
         except ArpackNoConvergence:
             return np.nan

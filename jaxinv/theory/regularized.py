@@ -119,5 +119,5 @@ def errors_of_shares(pairs: ParallelPairs, shares: Any, axis: Any = -1) -> tuple
     The pairs are along `axis`: a number, or its name where arrays are labelled (xarray). [exact]
     """
     x, y = pairs
-    error, whole, gain, oracle = ((a**2).sum(axis) ** 0.5 for a in ((1 - shares) * x, x, shares * x / y, x / y))
-    return error / whole, gain / oracle
+    error, signals, gain, oracle = ((a**2).sum(axis) ** 0.5 for a in ((1 - shares) * x, x, shares * x / y, x / y))
+    return error / signals, gain / oracle

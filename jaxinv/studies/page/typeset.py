@@ -96,5 +96,5 @@ def _formulas(text: str) -> str:
     text = re.sub(r"\b(\d+(?:\.\d+)?)e([-+]?\d+)\b", lambda found: _power(*found.groups()), text)
     text = re.sub(rf"\b({'|'.join(GREEK)})(?=_|\b)", lambda found: GREEK[found[0]], text)
     text = str(escape(text))
-    text = re.sub(r"(?<!\w)(\w|‖)_(?:\{([^}]*)\}|\(([^()]*)\)|(\w+|⊥))", r"\1<sub>\2\3\4</sub>", text)
+    text = re.sub(r"((?<!\w)\w|‖)_(?:\{([^}]*)\}|\(([^()]*)\)|(\w+|⊥))", r"\1<sub>\2\3\4</sub>", text)
     return re.sub(r"\^(?:\{([^}]*)\}|\(([^()]*)\)|([-+]?\w+|\+))", r"<sup>\1\2\3</sup>", text)
