@@ -35,8 +35,8 @@ class Experiment:
     read like the results (of several grids: a dict of Datasets by their names, each read with its grid, or one, read
     as runs["analysis"]); `table(runs)` returns lines for a terminal. `paper` has the argument values that the paper
     states: an argument equal to it is marked [paper] in captions, every other [ours].
-    `name` (the file's), `claim` (the first line of its docstring), `about` (all of the docstring), `file` and `source` (a digest
-    of what was read) are filled in by `find`.
+    `name` (the file's), `claim` (the first line of its docstring), `about` (all of the docstring), `file` and `source`
+    (a digest of what was read) are filled in by `find`.
     """
 
     grids: Callable[[str], Any]

@@ -126,6 +126,41 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(arguments, words,
     assert not out.exists()
 
 
+def test_a_benchmark_takes_the_options_of_an_experiment(tmp_path, capsys):
+    options = ["--set", "width=50,100", "depth=2", "gamma=0.2", "--seeds", "2", "--out", str(tmp_path)]
+    assert main(["bench", "convergence", *BENCHMARKS, *options]) == 0
+    out = capsys.readouterr().out
+    assert "claims held" in out
+    assert (
+        "jaxinv bench convergence --preset quick --seeds 2 --set width=50"
+        in (tmp_path / "report" / "index.html").read_text()
+    )
+    old = tmp_path / "old.nc"
+    old.write_bytes((tmp_path / "convergence" / "quick-adjusted" / "results.nc").read_bytes())
+    assert main(["bench", "convergence", *BENCHMARKS, *options, "--compare", str(old)]) == 0
+    assert "nothing changed beyond seed noise in" in capsys.readouterr().out
+
+
+def test_comparing_wants_one_name(tmp_path, capsys):
+    assert main(["run", *EXPERIMENTS, "--compare", "old.nc", "--out", str(tmp_path / "out")]) == 2
+    assert "--compare must go with one name" in capsys.readouterr().err
+
+
+def test_a_broken_experiment_is_one_line(tmp_path, capsys):
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found")
+    for command in ("list", "run"):
+        assert main([command, "--experiments", str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert "broken.py must be a module that can be imported, got ModuleNotFoundError" in error
+        assert len(error.splitlines()) == 1
+
+
+def test_a_reader_that_stops_is_no_error(tmp_path):
+    line = f"{sys.executable} -m _jaxinv list --json | head -c 1"
+    done = subprocess.run(line, cwd=ROOT, shell=True, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
 def test_unwritable_output(tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("")

@@ -38,6 +38,9 @@ def test_sizes_in_words():
     [
         ("x = 1\n", "must define EXPERIMENT = jaxinv.Experiment"),
         (BODY, "must begin with a docstring whose first line is the claim"),
+        ("def (", "must be a module that can be imported, got SyntaxError"),
+        ("import nowhere_to_be_found", "must be a module that can be imported, got ModuleNotFoundError"),
+        (BODY + "ji.Experiment(grid=1)", "must be a module that can be imported, got TypeError"),
     ],
 )
 def test_a_file_that_is_no_experiment_is_refused(tmp_path, text, words):
@@ -61,3 +64,17 @@ def test_grids_that_are_none_are_refused(tmp_path):
         ji.ArgumentError, match="grids of mine must return a Sweep, a Timing or a dict of them, got int"
     ):
         find(["mine"], written(tmp_path, text=text))[0].named_grids("quick")
+
+
+def test_an_error_inside_grids_is_said_as_what_it_is(tmp_path):
+    text = '"""Claim."""\n' + BODY + '\nEXPERIMENT = ji.Experiment(lambda preset: {}["nowhere"], print, print)\n'
+    with pytest.raises(ji.ArgumentError, match="must return the grids of 'quick', got KeyError: 'nowhere'"):
+        find(["mine"], written(tmp_path, text=text))[0].named_grids("quick")
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    files = [str(written(folder) / "mine.py") for folder in (tmp_path, other)]
+    with pytest.raises(ji.ArgumentError, match="experiments must have different names, got 'mine' twice"):
+        find(files, tmp_path)
