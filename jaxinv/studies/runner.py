@@ -243,8 +243,8 @@ def digest_of_source(experiment: Experiment) -> str:
 def _older(path: Path) -> "Mapping[str, xarray.Dataset]":
     try:
         return store.read_datasets(path)
-    except (OSError, ValueError):
-        got = f"{str(path)!r}, which is {'no netCDF file' if path.exists() else 'not there'}"
+    except (OSError, ValueError, KeyError, RuntimeError):
+        got = f"{str(path)!r}, which is {'no netCDF file, or a damaged one' if path.exists() else 'not there'}"
         raise ArgumentError(
             f"--compare must be the results.nc of an earlier run, got {got}; pass another file"
         ) from None

@@ -12,6 +12,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def write_report(out: Path) -> Path:
     store.check_writable(folder)
     for entry in (entry for group in entries for entry in group):
         for kind in KINDS:
-            _copy(entry.figure.with_suffix(f".{kind}"), folder / f"{entry.stem}.{kind}")
+            store.write(folder / f"{entry.stem}.{kind}", partial(shutil.copyfile, entry.figure.with_suffix(f".{kind}")))
     store.write_text(folder / "index.html", render(entries))
     return folder / "index.html"
 
@@ -74,13 +75,6 @@ def collect(out: Path) -> list[list[Entry]]:
         [Entry(*stored, first=i == 0) for i, stored in enumerate(sorted(group, key=lambda stored: _rank(stored[0])))]
         for _, group in sorted(groups.items())
     ]
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A copy that is there whole or not at all."""
-    aside = target.with_name(target.name + ".part")
-    shutil.copyfile(source, aside)
-    aside.replace(target)
 
 
 def _rank(summary: Summary) -> tuple[bool, bool, str]:
