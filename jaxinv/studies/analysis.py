@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks import ArgumentError
-from ..sweeps.digests import digest, file_source, package_source
+from ..sweeps.digests import digest, package_source
 from ..sweeps.store import check_writable, load_datasets, save_datasets
 from .experiment import Experiment
 from .results import Runs
@@ -24,7 +24,7 @@ def derive(
     """What `experiment` derives from `runs`, by the name of its grid; found in `folder`, or made and kept there."""
     if experiment.analyse is None:
         return {}
-    source = [file_source(str(experiment.file)), package_source()]
+    source = [experiment.source, package_source()]
     # times are not decided by their grid
     times = [{str(n): v.values for n, v in run.data.items()} for run in runs.values() if isinstance(run.grid, Timing)]
     path = folder / f"analysis-{digest([grids_digest, times, source])}.nc"

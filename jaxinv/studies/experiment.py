@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import ArgumentError, nearest
+from ..sweeps.digests import file_source
 from ..sweeps.grid import Sweep
 from .timing import Timing
 from .verdicts import Verdict
@@ -34,8 +35,8 @@ class Experiment:
     read like the results (of several grids: a dict of Datasets by their names, each read with its grid, or one, read
     as runs["analysis"]); `table(runs)` returns lines for a terminal. `paper` has the argument values that the paper
     states: an argument equal to it is marked [paper] in captions, every other [ours].
-    `name` (the file's), `claim` (the first line of its docstring), `about` (the whole) and `file` are filled in by
-    `find`.
+    `name` (the file's), `claim` (the first line of its docstring), `about` (the whole), `file` and `source` (a digest
+    of what was read from it and its imports) are filled in by `find`.
     """
 
     grids: Callable[[str], Any]
@@ -48,6 +49,7 @@ class Experiment:
     claim: str = ""
     about: str = ""
     file: Path | None = None
+    source: str = ""
 
     def named_grids(self, preset: str) -> dict[str, Grid]:
         """The grids of a preset by name, a single one under ""; ArgumentError where there is no such preset."""
@@ -102,7 +104,11 @@ def find(names: Sequence[str], folder: Path) -> list[Experiment]:
 
 def load(path: Path) -> Experiment:
     """The experiment that the file at `path` defines as EXPERIMENT."""
+    content = path.read_bytes()
     module = load_module(path)
+    source = file_source(path)  # now: by the time it is judged, another may stand there
+    if path.read_bytes() != content:
+        raise ArgumentError(f"{path} must stay as it is while it is read, got another text meanwhile; start again")
     experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
         raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {experiment!r}")
@@ -110,7 +116,7 @@ def load(path: Path) -> Experiment:
     claim = about.partition("\n")[0].rstrip(".")
     if not claim:
         raise ArgumentError(f"{path} must begin with a docstring whose first line is the claim, got none; add one")
-    return replace(experiment, name=path.stem, claim=claim, about=about, file=path)
+    return replace(experiment, name=path.stem, claim=claim, about=about, file=path, source=source)
 
 
 def load_module(path: Path) -> Any:

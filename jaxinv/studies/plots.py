@@ -256,7 +256,7 @@ def save(figure: Any, stem: Path) -> dict[Path, str]:
     """
     digests = {}
     for kind in ("png", "pdf"):
-        path = stem.with_suffix(f".{kind}")
+        path = stem.with_name(f"{stem.name}.{kind}")
         digests[path] = write(path, partial(figure.savefig, format=kind))
         figure.set_layout_engine("none")
     return digests

@@ -116,12 +116,22 @@ def write(path: Path, make: Callable[[Path], Any]) -> str:
 
 def write_text(path: Path, text: str) -> str:
     """Write a text file whole or not at all; returns its digest."""
-    return write(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> str:
+    """Write a file whole or not at all; returns its digest."""
+    return write(path, lambda aside: aside.write_bytes(content))
 
 
 def file_digest(path: Path) -> str:
     """A digest of the bytes of a file; "" where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.is_file() else ""
+    return bytes_digest(path.read_bytes()) if path.is_file() else ""
+
+
+def bytes_digest(content: bytes) -> str:
+    """What `file_digest` is for a file of this content."""
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def save_dataset(path: Path, dataset: "xarray.Dataset") -> str:
