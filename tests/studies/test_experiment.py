@@ -46,7 +46,7 @@ def test_a_file_that_is_no_experiment_is_refused(tmp_path, text, words):
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
-    text = '"""Claim."""\n' + BODY + "\nopen(__file__, 'a').write('# edited')\n"
+    text = '"""Claim."""\n' + BODY + "\nimport pathlib\npathlib.Path(__file__).write_text('x = 1')\n"
     with pytest.raises(ji.ArgumentError, match="must stay as it is while it is read"):
         find(["mine"], written(tmp_path, text=text))
 
