@@ -12,16 +12,17 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 _kept = "what was finished before is kept"
-_folder: Path | None = None
+_half_written: Collection[Path] = ()
 
 
-def note(kept: str, folder: Path | None = None) -> None:
-    """Have an interrupt from now on say that `kept`, and clear `folder` of what is half-written."""
-    global _kept, _folder
-    _kept, _folder = kept, folder
+def note(kept: str, half_written: Collection[Path]) -> None:
+    """Have an interrupt from now on say that `kept`, and remove the files that are in `half_written` by then."""
+    global _kept, _half_written
+    _kept, _half_written = kept, half_written
 
 
 def watch() -> None:
@@ -44,6 +45,6 @@ def _wait(reader: socket.socket, writer: socket.socket) -> None:
     if os.isatty(terminal):
         os.write(terminal, b"\x1b[?25h\n")  # a progress bar hides the cursor; end its line
     os.write(errors, f"jaxinv: interrupted; {_kept}; go on with: {shlex.join(sys.argv)}\n".encode())
-    for half in _folder.rglob("*.part") if _folder else ():
+    for half in tuple(_half_written):
         half.unlink(missing_ok=True)
     os._exit(130)

@@ -2,18 +2,17 @@
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
+from ..sweeps.store import HALF_WRITTEN
 from .interrupt import note
 
 
 class Progress:
     """A bar on a terminal, plain lines elsewhere: what is running, cells done, time left."""
 
-    def __init__(self, name: str, folder: Path):
+    def __init__(self, name: str):
         self.name = name
-        self.folder = folder
         self.printed = -1
         self.begun = time.perf_counter()
         self.first: int | None = None
@@ -55,7 +54,7 @@ class Progress:
     def _note(self, done: int | None = None, total: int | None = None) -> None:
         """What an interrupt says from now on."""
         what = "its finished cells" if done is None else f"{done} of its {total} cells"
-        note(f"{self.name} was running, {what} and all earlier results are kept", self.folder)
+        note(f"{self.name} was running, {what} and all earlier results are kept", HALF_WRITTEN)
 
     def _left(self, done: int, total: int) -> str:
         here = done - (self.first or 0)

@@ -23,8 +23,9 @@ class Report:
 def write(out: Path) -> None:
     """Write the page and say where."""
     from ..studies.page.render import write_report
+    from ..sweeps.store import HALF_WRITTEN
 
-    note("all results are kept", out / "report")
+    note("all results are kept", HALF_WRITTEN)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(f"jaxinv: {message}", file=sys.stderr)
         print(f"report: {write_report(out)}", flush=True)

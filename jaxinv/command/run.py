@@ -103,7 +103,7 @@ def _begin(job: Any, beside: ThreadPoolExecutor) -> Future:
     from .progress import Progress
 
     begun = time.perf_counter()
-    with Progress(job.experiment.name, job.cell_folder.parents[1]) as progress, warnings.catch_warnings():
+    with Progress(job.experiment.name) as progress, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: progress.say(f"jaxinv: {message}")
         computed = compute(job, progress)
     took = time.perf_counter() - begun

@@ -111,8 +111,11 @@ def find(names: Sequence[str], folder: Path) -> list[Experiment]:
 
 def load(path: Path) -> Experiment:
     """The experiment that the file at `path` defines as EXPERIMENT."""
-    source = file_source(str(path))  # before it is run: an edit meanwhile is another experiment
+    content = path.read_bytes()
     module = load_module(path)
+    source = file_source(path)  # now: by the time it is judged, another may stand there
+    if path.read_bytes() != content:
+        raise ArgumentError(f"{path} must stay as it is while it is read, got another text meanwhile; start again")
     experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
         raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {experiment!r}")

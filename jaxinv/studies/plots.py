@@ -1,13 +1,14 @@
 """What figures share: the style, bands over seeds, colours and labels of an axis, legends, saving."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..checks import ArgumentError
+from ..sweeps.store import write
 
 STEP = "gradient descent step (0 drawn at 0.5)"
 """The label of an axis of steps, logarithmic."""
@@ -254,14 +255,14 @@ def shared_legend(figure: Any, panels: Iterable[Any], ncols: int) -> None:
 
 
 @styled
-def save(figure: Any, stem: Path) -> list[Path]:
-    """The figure as `stem`.png and `stem`.pdf, each written whole or not at all. The layout is found once."""
-    paths = []
+def save(figure: Any, stem: Path) -> dict[Path, str]:
+    """The figure as `stem`.png and `stem`.pdf, each written whole or not at all; returns their paths and digests.
+
+    The layout is found once.
+    """
+    digests = {}
     for kind in ("png", "pdf"):
-        path = stem.with_suffix(f".{kind}")
-        aside = path.with_name(path.name + ".part")
-        figure.savefig(aside, format=kind)
+        path = stem.with_name(f"{stem.name}.{kind}")
+        digests[path] = write(path, partial(figure.savefig, format=kind))
         figure.set_layout_engine("none")
-        aside.replace(path)
-        paths.append(path)
-    return paths
+    return digests

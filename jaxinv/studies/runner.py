@@ -86,13 +86,15 @@ class Outcome(NamedTuple):
 class Computed(NamedTuple):
     """The results of a job, and what is known beside them before its figure and verdicts are made.
 
-    `there` is the summary that the last run left, `older` the results to compare with.
+    `written` is the digest of the file that has them, `there` the summary that the last run left, `older` the results
+    to compare with.
     """
 
     job: Job
     runs: Mapping[str, Runs]
     clocks: Sequence[Clock]
-    source: str
+    made_from: Mapping[str, str]
+    written: str
     there: Summary | None
     older: "Mapping[str, xarray.Dataset] | None"
 
@@ -110,32 +112,31 @@ def compute(job: Job, progress: Progress) -> Outcome | Computed:
     source of the experiment and of this package, and the files themselves are what they were.
     """
     older = None if job.compare is None else _older(job.compare)
-    source = digest_of_source(job.experiment)
-    there = Summary.read(job.folder)
-    if older is None and not job.fresh and there is not None and there.digests == _digests(job, source):
+    made_from, there = _made_from(job), Summary.read(job.folder)
+    if older is None and not job.fresh and there is not None and there.digests == made_from | _on_disk(job):
         return Outcome(there, False, _table(job), ())
     clocks, runs = _results_of_grids(job, progress)
     total = sum(clock.total for clock in clocks)
     progress(total, total, "drawing")
     store.check_writable(job.folder)
     (job.folder / FILE).unlink(missing_ok=True)  # it tells of results that are about to be replaced
-    store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
-    return Computed(job, runs, clocks, source, there, older)
+    return Computed(job, runs, clocks, made_from, _save(job, runs), there, older)
 
 
 def conclude(computed: Computed) -> Outcome:
     """Analysis, figure, table and verdicts of what was computed, and the summary that says they are there."""
-    job, runs, clocks, source, there, older = computed
+    job, runs, clocks, made_from, written, there, older = computed
     anew = job.fresh or older is not None  # cells that other code left may have been computed again
     derived = _checked(job, lambda: derive(job.experiment, runs, job.grids_digest, job.folder, fresh=anew))
     if derived:
         runs = with_derived(runs, derived)
-        store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
-    verdicts = _checked(job, lambda: _draw_and_judge(job, runs))
+        written = _save(job, runs)
+    verdicts, shown = _checked(job, lambda: _draw_and_judge(job, runs))
     made_in = environment(next(iter(runs.values())).data)
     if there is not None and there.digests.get("grids") == job.grids_digest and not any(c.computing for c in clocks):
         made_in = there.environment
-    summary = _summarise(job, runs, verdicts, clocks, made_in, _digests(job, source))
+    digests = {**made_from, RESULTS: written, **shown}
+    summary = _summarise(job, runs, verdicts, clocks, made_in, digests)
     summary.write(job.folder)
     changed = () if older is None else tuple(_changes(older, runs, job))
     return Outcome(summary, True, _table(job), changed)
@@ -182,13 +183,13 @@ def _checked(job: Job, make: Any) -> Any:
         ) from None
 
 
-def _draw_and_judge(job: Job, runs: Mapping[str, Runs]) -> Sequence[Verdict]:
-    """The figure and the table on disk, and the verdicts."""
+def _draw_and_judge(job: Job, runs: Mapping[str, Runs]) -> tuple[Sequence[Verdict], dict[str, str]]:
+    """The verdicts, and the digests of the figure and the table that were written."""
     experiment, read = job.experiment, plain(runs)
-    plots.save(plots.styled(experiment.draw)(read), job.folder / experiment.name)
+    figure = plots.save(plots.styled(experiment.draw)(read), job.folder / experiment.name)
     lines = experiment.table(read) if experiment.table is not None else ()
-    store.write_text(job.folder / TABLE, "".join(f"{line}\n" for line in lines))
-    return experiment.claims(read)
+    table = store.write_text(job.folder / TABLE, "".join(f"{line}\n" for line in lines))
+    return experiment.claims(read), {TABLE: table, **{path.name: written for path, written in figure.items()}}
 
 
 def _summarise(job: Job, runs: Mapping[str, Runs], verdicts, clocks: Sequence[Clock], made_in, digests) -> Summary:
@@ -236,14 +237,16 @@ def digest_of_grids(grids: Grids) -> str:
 
 def digest_of_source(experiment: Experiment) -> str:
     """A digest of what a figure and its verdicts depend on: the experiment's file and words, the package."""
-    return digest([experiment.source, experiment.about, experiment.draw.__doc__, package_source()])
+    assert experiment.source, "an experiment that was found has a source"
+    words = experiment.about, experiment.draw.__doc__
+    return digest([experiment.source, words, package_source()])
 
 
 def _older(path: Path) -> "Mapping[str, xarray.Dataset]":
     try:
         return store.read_datasets(path)
-    except (OSError, ValueError):
-        got = f"{str(path)!r}, which is {'no netCDF file' if path.exists() else 'not there'}"
+    except (OSError, ValueError, KeyError, RuntimeError):
+        got = f"{str(path)!r}, which is {'no netCDF file, or a damaged one' if path.exists() else 'not there'}"
         raise ArgumentError(
             f"--compare must be the results.nc of an earlier run, got {got}; pass another file"
         ) from None
@@ -265,8 +268,20 @@ def _table(job: Job) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _digests(job: Job, source: str) -> dict[str, str]:
-    """Of the grids, the source and the files as they are now; a missing file has an empty one."""
+def _save(job: Job, runs: Mapping[str, Runs]) -> str:
+    return store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
+
+
+def _made_from(job: Job) -> dict[str, str]:
+    """Digests of all that decides the results, the figure and the verdicts."""
+    here = digest(machine()) if job.timed else ""
+    return {"grids": job.grids_digest, "source": digest_of_source(job.experiment), "machine": here}
+
+
+def _on_disk(job: Job) -> dict[str, str]:
+    """Digests of the files as they are now; a missing file has an empty one.
+
+    A summary has those of the files that its run wrote: another run may have written others since.
+    """
     files = [RESULTS, TABLE, *(f"{job.experiment.name}.{kind}" for kind in KINDS)]
-    made = {"grids": job.grids_digest, "source": source, "machine": digest(machine()) if job.timed else ""}
-    return made | {name: store.file_digest(job.folder / name) for name in files}
+    return {name: store.file_digest(job.folder / name) for name in files}

@@ -12,12 +12,13 @@ import numpy as np
 from ..arrays import plain_values
 from ..sweeps.digests import canonical
 from ..sweeps.store import write_text
+from ..sweeps.trees import sha
 from .results import Runs
 from .timing import Timing
 from .verdicts import Verdict
 
 FILE = "summary.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Summary:
     `shows` says what the figure shows, `command` makes all of it again. `timings` counts what was timed beside the
     cells. `seconds` is the time that computing took, over all the runs of the command that it needed, for `computed` of
     the `cell_count` cells; another grid had computed the others. `digests` tell whether anything has changed since: of
-    the grids, of the source, and of each file.
+    the grids, of the source, and of each file that was written.
     """
 
     name: str
@@ -63,19 +64,22 @@ class Summary:
         return sum(verdict.holds for verdict in self.verdicts)
 
     def write(self, folder: Path) -> None:
-        """Into `folder`, whole or not at all. Numbers that are not finite are written as text: JSON has none."""
+        """Into `folder`, whole or not at all, with a digest of its own.
+
+        Numbers that are not finite are written as text: JSON has none.
+        """
         content: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         for verdict in content["verdicts"]:
             number = float(verdict["measured"])
             verdict |= {"measured": number if math.isfinite(number) else str(number), "holds": bool(verdict["holds"])}
-        write_text(folder / FILE, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(folder / FILE, _json({**content, "digest": sha(_json(content))}) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> "Summary | None":
-        """The summary in `folder`; None where there is none that can be read."""
+        """The summary in `folder`; None where there is none that can be read, or not as it was written."""
         try:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            if content.pop("format") != FORMAT:
+            if content.pop("digest") != sha(_json(content)) or content.pop("format") != FORMAT:
                 return None
             verdicts = tuple(Verdict(**{**v, "measured": float(v["measured"])}) for v in content.pop("verdicts"))
             parameters = tuple(
@@ -84,6 +88,10 @@ class Summary:
             return cls(**content, verdicts=verdicts, parameters=parameters)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def parameters(paper: Mapping[str, Any], grids: Mapping[str, Runs]) -> tuple[Parameter, ...]:

@@ -1,12 +1,19 @@
-"""Files, all written aside, synced and renamed: finished cells (a netCDF file for each batch), datasets, texts."""
+"""Files, all written aside, synced and renamed: finished cells (a netCDF file for each batch), datasets, texts.
+
+A netCDF file ends with a line that has the SHA-256 of all before it. HDF5 reads nothing there, so any library opens
+the file; here the line is checked before HDF5 sees a byte, because HDF5 reads some damaged files as wrong numbers and
+hangs on others.
+"""
 
 import hashlib
+import io
 import os
+import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +22,11 @@ from ..checks import ArgumentError
 if TYPE_CHECKING:
     import xarray
 
-FORMAT = 2
+FORMAT = 3
+"""Of a stored batch; part of its file's name, so that files of other formats are not read."""
+
+HALF_WRITTEN: set[Path] = set()
+"""What this process is writing now: files that an interrupt leaves behind."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +56,9 @@ class Store:
 
     def save(self, batch: Batch) -> Path:
         """Write the batch so that its file is there whole or not at all, whatever happens meanwhile."""
-        import h5netcdf
-
         name = hashlib.sha256("".join(batch.digests).encode()).hexdigest()[:32]
-        path, aside = self.folder / f"{name}.nc", self.folder / f"{name}.part"
-        with h5netcdf.File(aside, "w") as file:
-            file.dimensions = {"cell": len(batch.digests), "record": len(batch.step)}
-            file.attrs["jaxinv_format"] = FORMAT
-            file.attrs["made_by"] = batch.made_by
-            file.create_variable("step", ("record",), data=batch.step)
-            for key, texts in (("digest", batch.digests), ("arguments", batch.arguments)):
-                file.create_variable(key, ("cell",), data=np.array(texts, dtype=object), dtype=_text())
-            for key, array in batch.values.items():
-                data = array.astype(np.int8) if array.dtype == bool else array
-                own = {f"{key}_{axis}": array.shape[axis] for axis in range(2, array.ndim)}
-                file.dimensions.update(own)
-                # the checksum turns a damaged file into an error on reading
-                file.create_variable(key, (*("cell", "record")[: array.ndim], *own), data=data, fletcher32=True)
-        _sync(aside)
-        aside.replace(path)
+        path = self.folder / f"{name}-{FORMAT}.nc"
+        write(path, lambda aside: _write_batch(aside, batch))
         _sync(self.folder)
         return path
 
@@ -73,14 +68,16 @@ class Store:
         The newest file counts where a cell is in several. A corrupt file is named, set aside, and skipped.
         """
         found: dict[str, dict[str, np.ndarray]] = {}
-        ours = self.folder.glob("[0-9a-f]" * 32 + ".nc")  # what else lies here is not
-        for path in sorted(ours, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        ours = self.folder.glob("[0-9a-f]" * 32 + f"-{FORMAT}.nc")  # what else lies here is not
+        for path in sorted(ours, key=_age):
             try:
-                batch = _read(path)
+                batch = _read_batch(path)
+            except FileNotFoundError:  # another process has just set it aside
+                continue
             except (OSError, KeyError, ValueError) as error:
                 _set_aside(path, error, "its cells run again")
                 continue
-            if batch is not None and made_by in (None, batch.made_by):
+            if made_by in (None, batch.made_by):
                 pairs = zip(batch.digests, batch.by_cell(), strict=True)
                 found |= {digest: cell for digest, cell in pairs if digest in wanted}
         return found
@@ -88,7 +85,7 @@ class Store:
 
 def check_writable(folder: Path) -> None:
     """Make `folder` where it is missing; ArgumentError unless files can be made in it."""
-    probe = folder / f".jaxinv-{os.getpid()}"
+    probe = _own_name(folder / ".jaxinv")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -99,31 +96,61 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    _sync(aside)
-    aside.replace(path)
+def write(path: Path, make: Callable[[Path], Any]) -> str:
+    """Have `make` write a file beside `path`, then give it that name: it is there whole or not at all.
+
+    Returns its digest, as `file_digest` does. The name beside is this writer's own: others may write the same file.
+    """
+    aside = _own_name(path)
+    HALF_WRITTEN.add(aside)
+    try:
+        make(aside)
+        _sync(aside)
+        digest = file_digest(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+        HALF_WRITTEN.discard(aside)
+    return digest
+
+
+def write_text(path: Path, text: str) -> str:
+    """Write a text file whole or not at all; returns its digest."""
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> str:
+    """Write a file whole or not at all; returns its digest."""
+    return write(path, lambda aside: aside.write_bytes(content))
 
 
 def file_digest(path: Path) -> str:
     """A digest of the bytes of a file; "" where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:32] if path.is_file() else ""
+    return bytes_digest(path.read_bytes()) if path.is_file() else ""
 
 
-def save_dataset(path: Path, dataset: "xarray.Dataset") -> None:
-    """Write an xarray.Dataset as netCDF, whole or not at all."""
-    save_datasets(path, {"": dataset})
+def bytes_digest(content: bytes) -> str:
+    """What `file_digest` is for a file of this content."""
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
-def save_datasets(path: Path, datasets: Mapping[str, "xarray.Dataset"]) -> None:
-    """Write datasets by name as the groups of one netCDF file, whole or not at all; "" is the file's own."""
-    aside = path.with_name(path.name + ".part")
-    for i, (name, dataset) in enumerate(datasets.items()):
-        dataset.to_netcdf(aside, mode="a" if i else "w", group=name or None, engine="h5netcdf")
-    _sync(aside)
-    aside.replace(path)
+def save_dataset(path: Path, dataset: "xarray.Dataset") -> str:
+    """Write an xarray.Dataset as netCDF, whole or not at all; returns the file's digest."""
+    return save_datasets(path, {"": dataset})
+
+
+def save_datasets(path: Path, datasets: Mapping[str, "xarray.Dataset"]) -> str:
+    """Write datasets by name as the groups of one netCDF file, whole or not at all; "" is the file's own.
+
+    Returns the file's digest.
+    """
+
+    def make(aside: Path) -> None:
+        for i, (name, dataset) in enumerate(datasets.items()):
+            dataset.to_netcdf(aside, mode="a" if i else "w", group=name or None, engine="h5netcdf")
+        sign(aside)
+
+    return write(path, make)
 
 
 def load_dataset(path: Path) -> "xarray.Dataset | None":
@@ -133,21 +160,38 @@ def load_dataset(path: Path) -> "xarray.Dataset | None":
 
 
 def load_datasets(path: Path) -> "dict[str, xarray.Dataset] | None":
-    """The datasets that were saved, by name; None where there are none, or corrupt ones, named and set aside."""
-    if not path.exists():
-        return None
+    """The datasets that were saved, by name; None where there are none, or corrupt ones, named and set aside.
+
+    A file without its digest is corrupt.
+    """
     try:
-        return read_datasets(path)
+        return _datasets(_signed(path.read_bytes()))
+    except FileNotFoundError:
+        return None
     except (OSError, KeyError, ValueError) as error:
         _set_aside(path, error, "it is made anew")
         return None
 
 
 def read_datasets(path: Path) -> "dict[str, xarray.Dataset]":
-    """The datasets in a netCDF file by the name of their group, the file's own as "". Raises OSError, ValueError."""
+    """The datasets in a netCDF file, whoever wrote it, by the name of their group; the file's own as "".
+
+    Raises OSError or ValueError for one that cannot be read, or whose digest, if it has one, is not its own.
+    """
+    content = path.read_bytes()
+    return _datasets(_signed(content) if _LINE in content[-_LENGTH:] else content)
+
+
+def sign(path: Path) -> None:
+    """End a file with the line that has the digest of all before it."""
+    with path.open("r+b") as file:
+        file.write(_line(file.read()))
+
+
+def _datasets(content: bytes) -> "dict[str, xarray.Dataset]":
     import xarray
 
-    groups = xarray.open_groups(path, engine="h5netcdf")
+    groups = xarray.open_groups(io.BytesIO(content), engine="h5netcdf")
     try:
         found = {name.strip("/"): dataset.load() for name, dataset in groups.items()}
     finally:
@@ -157,20 +201,70 @@ def read_datasets(path: Path) -> "dict[str, xarray.Dataset]":
     return {name: dataset for name, dataset in found.items() if name or alone or dataset.variables}
 
 
+_LINE = b"\njaxinv sha256 "
+
+
+def _line(content: bytes) -> bytes:
+    return _LINE + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+_LENGTH = len(_line(b""))
+
+
+def _signed(whole: bytes) -> bytes:
+    """What stands before the line at the end of a file; ValueError unless that has its digest."""
+    content = whole[:-_LENGTH]
+    if whole[-_LENGTH:] != _line(content):
+        raise ValueError(
+            "its SHA-256 is not the one at its end" if _LINE in whole[-_LENGTH:] else "no SHA-256 at its end"
+        )
+    return content
+
+
+def _own_name(path: Path) -> Path:
+    """A name beside `path` that no other writer has, in this process or another, here or on another machine."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(8)}.part")
+
+
+def _age(path: Path) -> tuple[int, str]:
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except FileNotFoundError:
+        return 0, path.name
+
+
 def _set_aside(path: Path, error: Exception, then: str) -> None:
     kept = path.with_suffix(".corrupt")
-    path.replace(kept)
+    try:
+        path.replace(kept)
+    except FileNotFoundError:  # another process has just done it
+        return
     reason = " ".join(str(error).split())
     warnings.warn(f"{path} is corrupt ({reason}); kept as {kept.name}, {then}", stacklevel=3)
 
 
-def _read(path: Path) -> Batch | None:
-    """The batch in a file; None for one of an older format, whose cells have other names."""
+def _write_batch(path: Path, batch: Batch) -> None:
     import h5netcdf
 
-    with h5netcdf.File(path, "r") as file:
-        if file.attrs["jaxinv_format"] != FORMAT:
-            return None
+    with h5netcdf.File(path, "w") as file:
+        file.dimensions = {"cell": len(batch.digests), "record": len(batch.step)}
+        file.attrs["jaxinv_format"] = FORMAT
+        file.attrs["made_by"] = batch.made_by
+        file.create_variable("step", ("record",), data=batch.step)
+        for key, texts in (("digest", batch.digests), ("arguments", batch.arguments)):
+            file.create_variable(key, ("cell",), data=np.array(texts, dtype=object), dtype=_text())
+        for key, array in batch.values.items():
+            data = array.astype(np.int8) if array.dtype == bool else array
+            own = {f"{key}_{axis}": array.shape[axis] for axis in range(2, array.ndim)}
+            file.dimensions.update(own)
+            file.create_variable(key, (*("cell", "record")[: array.ndim], *own), data=data)
+    sign(path)
+
+
+def _read_batch(path: Path) -> Batch:
+    import h5netcdf
+
+    with h5netcdf.File(io.BytesIO(_signed(path.read_bytes())), "r") as file:
         texts = ("step", "digest", "arguments")
         values = {key: np.asarray(variable[...]) for key, variable in file.variables.items() if key not in texts}
         digests = [d.decode() if isinstance(d, bytes) else str(d) for d in file.variables["digest"][...]]

@@ -237,6 +237,9 @@ def test_an_interrupt_while_importing_is_one_line():
 def test_an_interrupt_is_one_line_and_the_same_command_goes_on(tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
     out = tmp_path / "out"
+    another = out / "slow" / "quick" / "cells" / "another process.part"
+    another.parent.mkdir(parents=True)
+    another.touch()
     arguments = ["run", "slow", "--experiments", str(tmp_path), "--out", str(out), "--seeds"]
     errors, code = Command(*arguments, "400").interrupt_at("4 of 400 cells")
     kept = re.fullmatch(
@@ -247,14 +250,14 @@ def test_an_interrupt_is_one_line_and_the_same_command_goes_on(tmp_path):
     assert kept, errors
     found = int(kept[1])
     assert 4 <= found < 400
-    assert not list(out.rglob("*.part"))
+    assert list(out.rglob("*.part")) == [another]
     assert not list(out.rglob("results.nc"))
 
     errors, code = Command(*arguments, "6").interrupt_at("drawing")
     assert code == 130
     assert "6 of its 6 cells and all earlier results are kept" in errors
     assert len(errors.splitlines()) == 1
-    assert not list(out.rglob("*.part"))
+    assert list(out.rglob("*.part")) == [another]
     assert not (out / "report").exists()
     cells = sorted((out / "slow" / "quick" / "cells").iterdir())
 

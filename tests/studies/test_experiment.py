@@ -48,6 +48,12 @@ def test_a_file_that_is_no_experiment_is_refused(tmp_path, text, words):
         find(["mine"], written(tmp_path, text=text))
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    text = '"""Claim."""\n' + BODY + "\nimport pathlib\npathlib.Path(__file__).write_text('x = 1')\n"
+    with pytest.raises(ji.ArgumentError, match="must stay as it is while it is read"):
+        find(["mine"], written(tmp_path, text=text))
+
+
 def test_unknown_names_and_presets_are_refused_with_the_nearest(tmp_path):
     folder = written(tmp_path)
     with pytest.raises(ji.ArgumentError, match="unknown experiment 'mime'; did you mean 'mine'"):

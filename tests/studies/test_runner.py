@@ -95,7 +95,7 @@ def test_what_is_there_is_not_done_again(tmp_path, monkeypatch):
     assert kept(job) == before
 
 
-@pytest.mark.parametrize("change", ["figure", "data", "summary", "source"])
+@pytest.mark.parametrize("change", ["figure", "data", "summary", "verdict", "source"])
 def test_what_has_changed_is_done_again_without_computing(tmp_path, change):
     job = job_of(tmp_path)
     first = runner.run(job, silent).summary
@@ -106,6 +106,9 @@ def test_what_has_changed_is_done_again_without_computing(tmp_path, change):
         (job.folder / "results.nc").write_bytes(b"damaged")
     elif change == "summary":
         (job.folder / "summary.json").write_text("{")
+    elif change == "verdict":
+        path = job.folder / "summary.json"
+        path.write_text(path.read_text().replace('"measured": ', '"measured": 9'))
     else:
         (tmp_path / "tiny.py").write_text(SOURCE.replace('"gain [', '"the gain ['))
     cells = list(job.cell_folder.iterdir())
@@ -116,6 +119,39 @@ def test_what_has_changed_is_done_again_without_computing(tmp_path, change):
     assert (job.folder / "tiny.png").read_bytes() == figure
     assert again.verdicts[0].claim == ("the gain" if change == "source" else "gain")
     assert Summary.read(job.folder) == again
+
+
+def test_a_file_edited_after_it_was_read_is_judged_again(tmp_path):
+    early = job_of(tmp_path)
+    edited = SOURCE.replace("claims(runs):", "claims(runs):\n    gain = 'the gain [ours]'").replace(
+        '"gain [ours]"', "gain"
+    )
+    (tmp_path / "tiny.py").write_text(edited)  # while another one draws
+    assert runner.run(early, silent).summary.verdicts[0].claim == "gain"
+    again = runner.run(job_of(tmp_path), silent)
+    assert again.fresh
+    assert again.summary.verdicts[0].claim == "the gain"
+    assert not runner.run(job_of(tmp_path), silent).fresh
+    assert len(list(early.folder.glob("analysis-*.nc"))) == 2
+
+
+def test_what_another_run_wrote_while_the_judge_sat_is_not_called_unchanged(tmp_path, monkeypatch):
+    few, more = (job_of(tmp_path, axes={"seed": list(range(count))}) for count in (2, 4))
+    assert few.folder == more.folder
+    judge = runner._draw_and_judge
+
+    def slow(*arguments):
+        monkeypatch.setattr(runner, "_draw_and_judge", judge)
+        found = judge(*arguments)
+        runner.run(few, silent)
+        return found
+
+    monkeypatch.setattr(runner, "_draw_and_judge", slow)
+    assert runner.run(more, silent).summary.cell_count == 4
+    assert store.read_datasets(more.folder / "results.nc")[""].sizes["seed"] == 2
+    assert runner.run(more, silent).fresh
+    assert store.read_datasets(more.folder / "results.nc")[""].sizes["seed"] == 4
+    assert not runner.run(more, silent).fresh
 
 
 def test_time_adds_up_over_interrupted_runs(tmp_path):

@@ -9,9 +9,9 @@ import jaxinv as ji
 from jaxinv.studies.summary import Parameter, Summary, parameters
 
 
-def test_a_summary_comes_back_as_it_was(tmp_path):
+def summary():
     texts = ("name", "claim", "about", "shows", "preset", "command", "date")
-    kept = Summary(
+    return Summary(
         **dict.fromkeys(texts, '‖ < & "'),
         adjusted=True,
         cell_count=8,
@@ -24,10 +24,28 @@ def test_a_summary_comes_back_as_it_was(tmp_path):
         environment={"jax": "0"},
         digests={"grid": "a"},
     )
+
+
+def test_a_summary_comes_back_as_it_was(tmp_path):
+    kept = summary()
     kept.write(tmp_path)
     json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert Summary.read(tmp_path) == kept
     (tmp_path / "summary.json").write_text("{")
+    assert Summary.read(tmp_path) is None
+
+
+def test_no_changed_bit_of_a_summary_changes_what_it_says(tmp_path):
+    kept = summary()
+    kept.write(tmp_path)
+    path = tmp_path / "summary.json"
+    content = path.read_bytes()
+    for at in range(len(content)):
+        for bit in range(8):
+            path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+            assert Summary.read(tmp_path) in (None, kept)
+    path.write_bytes(content.replace(b'"measured": 2.0', b'"measured": 9.0'))
+    assert path.read_bytes() != content
     assert Summary.read(tmp_path) is None
 
 

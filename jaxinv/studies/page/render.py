@@ -7,10 +7,9 @@ folded away in its section.
 """
 
 import base64
-import shutil
 import struct
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,21 +24,17 @@ from . import typeset
 
 @dataclass(frozen=True)
 class Entry:
-    """A stored grid of an experiment: its summary and where it lies."""
+    """A stored grid of an experiment: its summary, where it lies, and its figure by kind, as it was drawn for it."""
 
     summary: Summary
     folder: Path
+    figure: Mapping[str, bytes]
     first: bool
 
     @property
     def stem(self) -> str:
         """Name of its figure beside the page."""
         return self.summary.name if self.first else f"{self.summary.name}-{self.folder.name}"
-
-    @property
-    def figure(self) -> Path:
-        """Its figure without suffix."""
-        return self.folder / self.summary.name
 
 
 def write_report(out: Path) -> Path:
@@ -53,34 +48,40 @@ def write_report(out: Path) -> Path:
     folder = out / "report"
     store.check_writable(folder)
     for entry in (entry for group in entries for entry in group):
-        for kind in KINDS:
-            _copy(entry.figure.with_suffix(f".{kind}"), folder / f"{entry.stem}.{kind}")
+        for kind, content in entry.figure.items():
+            store.write_bytes(folder / f"{entry.stem}.{kind}", content)
     store.write_text(folder / "index.html", render(entries))
     return folder / "index.html"
 
 
 def collect(out: Path) -> list[list[Entry]]:
     """What is stored in `out`, a list for each experiment by name, each in the order the page shows it."""
-    groups: dict[str, list[tuple[Summary, Path]]] = {}
+    groups: dict[str, list[tuple[Summary, Path, dict[str, bytes]]]] = {}
     for path in sorted(out.glob(f"*/*/{FILE}")):
         summary = Summary.read(path.parent)
-        missing = [k for k in KINDS if summary and not (path.parent / f"{summary.name}.{k}").is_file()]
+        figure = {} if summary is None else _figure(summary, path.parent)
+        missing = [kind for kind in KINDS if kind not in figure]
         if summary is None or missing:
-            reason = "cannot be read" if summary is None else f"lacks its figure ({', '.join(missing)})"
+            lacks = f"lacks the figure that was drawn for it ({', '.join(missing)})"
+            reason = "cannot be read, or was changed" if summary is None else lacks
             warnings.warn(f"{path} {reason}, left out of the report; the run that wrote it mends it", stacklevel=2)
             continue
-        groups.setdefault(summary.name, []).append((summary, path.parent))
+        groups.setdefault(summary.name, []).append((summary, path.parent, figure))
     return [
         [Entry(*stored, first=i == 0) for i, stored in enumerate(sorted(group, key=lambda stored: _rank(stored[0])))]
         for _, group in sorted(groups.items())
     ]
 
 
-def _copy(source: Path, target: Path) -> None:
-    """A copy that is there whole or not at all."""
-    aside = target.with_name(target.name + ".part")
-    shutil.copyfile(source, aside)
-    aside.replace(target)
+def _figure(summary: Summary, folder: Path) -> dict[str, bytes]:
+    """The figure by kind, in those that are there as they were drawn for this summary."""
+    found = {}
+    for kind in KINDS:
+        path = folder / f"{summary.name}.{kind}"
+        content = path.read_bytes() if path.is_file() else b""
+        if store.bytes_digest(content) == summary.digests.get(path.name):
+            found[kind] = content
+    return found
 
 
 def _rank(summary: Summary) -> tuple[bool, bool, str]:
@@ -112,7 +113,7 @@ def render(groups: Sequence[Sequence[Entry]]) -> str:
 
 def picture(entry: Entry) -> dict[str, Any]:
     """The figure as a data URI, with the size it is shown at: two of its pixels to one of the page."""
-    content = entry.figure.with_suffix(".png").read_bytes()
+    content = entry.figure["png"]
     width, height = struct.unpack(">II", content[16:24])  # the header of a PNG
     uri = "data:image/png;base64," + base64.b64encode(content).decode()
     return {"uri": uri, "width": round(width / 2), "height": round(height / 2)}

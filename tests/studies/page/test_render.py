@@ -20,6 +20,7 @@ import jaxinv as ji
 from jaxinv.studies import plots
 from jaxinv.studies.page import render
 from jaxinv.studies.summary import Parameter, Summary
+from jaxinv.sweeps import store
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here (Debian: apt-get install chromium)")
@@ -56,11 +57,13 @@ def drawn():
 
 def keep(out, folder, **changes):
     """A stored summary with a small figure and data, as a run leaves them."""
-    summary = replace(BASE, **changes)
-    place = out / summary.name / folder
+    name = changes.get("name", BASE.name)
+    place = out / name / folder
     place.mkdir(parents=True)
-    for suffix, content in drawn().items():
-        (place / summary.name).with_suffix(suffix).write_bytes(content)
+    digests = {
+        f"{name}{kind}": store.write_bytes(place / f"{name}{kind}", content) for kind, content in drawn().items()
+    }
+    summary = replace(BASE, **changes, digests=digests)
     (place / "results.nc").write_bytes(b"data")
     summary.write(place)
 
@@ -180,12 +183,28 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path):
     keep(tmp_path, "quick")
     keep(tmp_path, "paper", preset="paper")
     (tmp_path / "one" / "paper" / "summary.json").write_text('{"format": 1')
-    with pytest.warns(UserWarning, match=r"paper.summary\.json cannot be read, left out of the report"):
+    with pytest.warns(UserWarning, match=r"paper.summary\.json cannot be read, or was changed, left out of the report"):
         assert [len(group) for group in render.collect(tmp_path)] == [1]
     (tmp_path / "one" / "quick" / "one.pdf").unlink()
     shutil.rmtree(tmp_path / "one" / "paper")
-    with pytest.warns(UserWarning, match=r"lacks its figure \(pdf\)"):
+    with pytest.warns(UserWarning, match=r"lacks the figure that was drawn for it \(pdf\)"):
         assert render.collect(tmp_path) == []
+
+
+@pytest.mark.parametrize("change", ["cut", "another"])
+def test_a_picture_that_was_not_drawn_for_the_summary_is_not_shown(tmp_path, change):
+    keep(tmp_path, "quick")
+    path = tmp_path / "one" / "quick" / "one.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100] if change == "cut" else content.replace(b"IDAT", b"IDAt", 1))
+    with pytest.warns(UserWarning, match=r"lacks the figure that was drawn for it \(png\), left out of the report"):
+        assert render.collect(tmp_path) == []
+
+
+def test_a_name_with_a_dot_is_shown(tmp_path):
+    keep(tmp_path, "quick", name="one.2")
+    render.write_report(tmp_path)
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"index.html", "one.2.pdf", "one.2.png"}
 
 
 def test_a_report_of_nothing_is_refused(tmp_path):
