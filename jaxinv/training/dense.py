@@ -14,6 +14,7 @@ from ..arrays import cast, host_device
 from ..measures.records import Chosen, recorder
 from ..measures.view import View, view_of_weights
 from ..networks.padding import cut_width, pad_width
+from .decay import check_decay
 from .descent import State, advance, start
 from .precision import check_float32
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
@@ -70,7 +71,7 @@ class Dense:
         there = {
             name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()
         }
-        return replace(block, state=state, steps=total), there
+        return replace(block, state=_split(state, block.mesh), steps=total), there
 
     def views(self, block: Block) -> list[View]:
         """Where each setup stands, in the coordinates it is trained in; call it in `run_settings`."""
@@ -97,6 +98,7 @@ class Dense:
     def _reduced(self, setup: Setup) -> Reduced:
         """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
         check_fit(setup)
+        check_decay(setup.descent, setup.network)
         dtype = setup.network.weights[0].dtype
         if dtype == jnp.float32:
             check_float32(float(setup.descent.step_size) * float(setup.descent.weight_decay))
@@ -146,6 +148,12 @@ def advance_block(
 
     split = PartitionSpec("setup")
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factors)
+
+
+def _split(state: State, mesh: Mesh) -> State:
+    """`state` split over the mesh by name: one device may call it unsplit, which would compile the next call anew."""
+    sharding = NamedSharding(mesh, PartitionSpec("setup"))
+    return jax.tree.map(lambda leaf: leaf if leaf.sharding == sharding else jax.device_put(leaf, sharding), state)
 
 
 def _stack(parts: list, mesh: Mesh):
