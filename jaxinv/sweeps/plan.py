@@ -1,6 +1,7 @@
 """Cells with what is known before they run, and the blocks that one call of the engine computes."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from ..arrays import is_traced
 from ..checks import UnknownNumbers
 from ..measures.records import choose
 from ..networks.padding import pad_width
+from ..training.decay import check_decay
+from ..training.descent import Descent
 from ..training.precision import check_float32, resolved
 from ..training.setup import Setup
 from .grid import Cell, assemble, build_at, same_call
@@ -110,10 +113,12 @@ class _Trace(NamedTuple):
 def _trace(cell: Cell, layout: Layout) -> _Trace:
     products: list[float | None] = []
     widths: list[int | None] = []
+    descents: list[Descent] = []
 
     def trace(key):
         problem, network, descent = assemble(cell, key)
         choose(cell.sweep.metrics, network)
+        descents.append(descent)
         product = descent.step_size * descent.weight_decay
         products.append(None if is_traced(product) else float(product))
         pad = layout.buckets and descent.pads and network.pads and network.depth > 1
@@ -131,6 +136,9 @@ def _trace(cell: Cell, layout: Layout) -> _Trace:
     leaves, structure = jax.tree.flatten(traced)
     shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     problem, network, _ = traced
+    if not is_traced(descents[0].step_size, descents[0].weight_decay):
+        with suppress(jax.errors.JAXTypeError):  # an optimizer that holds random numbers is checked when it is built
+            check_decay(descents[0], network)
     # weights, gradients, momentum and the products that balancedness needs; data where they are not compressed
     entries = 8 * sum(leaf.size for leaf in jax.tree.leaves(network)) + 6 * problem.signal_dim * problem.measurement_dim
     if not (cell.sweep.reduce and network.is_linear):
