@@ -39,8 +39,10 @@ def check_decay(descent: Descent, network: Any) -> None:
     if not (math.isfinite(first) and math.isfinite(most)) or abs(first - eta * decay) <= TOLERANCE * eta * decay:
         return
     if most == 0:
-        raise fail("transform", f"an optimizer that decays the weights ({declared})", "one without weight decay",
-                   "chain optax.add_decayed_weights(decay) into it before the scaling, or pass weight_decay=0")  # fmt: skip
+        raise fail(
+            "transform", f"an optimizer that decays the weights ({declared})", "one without weight decay",
+            "chain optax.add_decayed_weights(decay) into it before the scaling, or pass weight_decay=0",
+        )  # fmt: skip
     warnings.warn(
         f"transform takes {first:.3g} of a weight without gradient in its first step, not {declared}: the loss counts "
         "the penalty that is declared; pass on the decay it is handed, or go by the regression error",
@@ -50,7 +52,7 @@ def check_decay(descent: Descent, network: Any) -> None:
 
 @partial(jax.jit, static_argnames="transform")
 def _shrinkage(transform: Any, eta: Any, decay: Any, network: Any) -> tuple[Any, Any]:
-    """What the layer furthest from eta * decay loses in the first step without gradient, and the most any does later."""
+    """What the layer furthest from eta * decay loses in the first step without gradient, and the most any loses."""
     zeros = jax.tree.map(jnp.zeros_like, network)
     optimizer = transform(eta, decay)
 

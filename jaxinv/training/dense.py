@@ -18,7 +18,7 @@ from .decay import check_decay
 from .descent import State, advance, start
 from .precision import check_float32
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
-from .setup import Setup, check_fit
+from .setup import Setup, Standing, check_fit
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,18 @@ class Dense:
             name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()
         }
         return replace(block, state=_split(state, block.mesh), steps=total), there
+
+    def standing(self, block: Block) -> list[Standing]:
+        """Where each setup stands, on the host: what `resume` goes on from."""
+        stacked = jax.tree.map(np.asarray, block.state)
+        states = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(block.setups))]
+        pairs = zip(block.setups, states, strict=True)
+        return [Standing(setup, self.reduce, state, block.steps) for setup, state in pairs]
+
+    def resume(self, block: Block, standing: Sequence[Standing]) -> Block:
+        """A prepared block as it stood: all of its setups after equally many steps."""
+        state = _stack([standing[i].state for i in block.filled], block.mesh)
+        return replace(block, state=state, steps=standing[0].steps)
 
     def views(self, block: Block) -> list[View]:
         """Where each setup stands, in the coordinates it is trained in; call it in `run_settings`."""

@@ -1,4 +1,4 @@
-"""Optimizers that a builder makes anew for each cell: known by what they compute, so that one compilation serves all."""
+"""Optimizers that a builder makes anew for each cell are known by what they compute: one compilation serves all."""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
 """An optimizer of one's own is held to the weight decay that is declared, before anything trains."""
 
 import warnings
+from typing import Any
 
 import jax
 import optax
@@ -20,6 +21,12 @@ AS_DECLARED = {
     "noise": lambda eta, decay: optax.chain(optax.add_noise(1e-2, 0.5, 0), optax.add_decayed_weights(decay),
                                             optax.scale(-eta)),
 }  # fmt: skip
+
+
+def last_layer(network: Any) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(network), [False] * (network.depth - 1) + [True])
+
+
 OTHERWISE = {
     "adam on the penalty": lambda eta, decay: optax.chain(optax.add_decayed_weights(decay), optax.adam(eta)),
     "half of it": lambda eta, decay: optax.adamw(eta, weight_decay=decay / 2),
@@ -28,10 +35,7 @@ OTHERWISE = {
         optax.add_decayed_weights(decay), optax.scale_by_schedule(lambda t: -eta * t / 100)
     ),
     "last layer": lambda eta, decay: optax.chain(
-        optax.masked(
-            optax.add_decayed_weights(decay),
-            lambda net: jax.tree.unflatten(jax.tree.structure(net), [False] * (net.depth - 1) + [True]),
-        ),
+        optax.masked(optax.add_decayed_weights(decay), last_layer),
         optax.sgd(eta),
     ),
 }
