@@ -144,5 +144,5 @@ def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress,
 
 
 def _until(diverged: Bool[np.ndarray, " records"], rows: np.ndarray) -> np.ndarray:
-    """`rows`, one a record, NaN where the run had diverged."""
+    """`rows`, a row for each record, NaN where the run had diverged."""
     return np.where(diverged.reshape(-1, *[1] * (rows.ndim - 1)), np.nan, rows)
