@@ -20,6 +20,9 @@ from .precision import check_float32
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
 from .setup import Setup, Standing, check_fit
 
+PROGRAMS = 16
+"""So many compiled programs are kept: each takes some 30 MB, and JAX releases none by itself."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -55,6 +58,7 @@ class Dense:
 
     def prepare(self, setups: Sequence[Setup]) -> Block:
         """The setups in the coordinates they are trained in, stacked over the devices; call it in `run_settings`."""
+        _release_programs()
         with jax.default_device(host_device()):
             reduced = [self._reduced(setup) for setup in setups]
             states = [start(one.descent, one.network) for one in reduced]
@@ -160,6 +164,13 @@ def advance_block(
 
     split = PartitionSpec("setup")
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factors)
+
+
+def _release_programs() -> None:
+    """Clear the caches of JAX once there are PROGRAMS programs; a shape that comes again is compiled again."""
+    compiled: Any = advance_block
+    if compiled._cache_size() >= PROGRAMS:
+        jax.clear_caches()  # that of `advance_block` alone would leave most of the memory taken
 
 
 def _split(state: State, mesh: Mesh) -> State:
