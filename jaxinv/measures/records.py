@@ -118,3 +118,16 @@ def record_steps(steps: int, records: Any) -> Integer[np.ndarray, " records"]:
         raise ArgumentError(f"records must be at least 2, the first and the last step, got {records}; pass 2 or more")
     spaced = np.geomspace(1, steps, records - 1) if records > 2 else np.array([steps])
     return np.concatenate([[0], np.unique(np.rint(spaced).astype(np.int64))])
+
+
+def record_steps_after(begin: int, steps: int, records: int | Sequence[int]) -> Integer[np.ndarray, " records"]:
+    """Where a run that goes on from step `begin` records: there, and at those of `record_steps` after it.
+
+    Steps that are given may rise from `begin`, too.
+    """
+    if begin >= check_count("steps", steps):
+        raise fail("steps", f"above {begin}, the steps that `after` has done", f"{steps}", "count from the first step")
+    if isinstance(records, Sequence | np.ndarray) and len(records) and records[0] == begin:
+        records = [0, *records]
+    made = record_steps(steps, records)
+    return np.concatenate([[begin], made[made > begin]])

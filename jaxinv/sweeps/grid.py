@@ -22,6 +22,7 @@ from ..training.descent import gradient_descent
 from ..training.engine import ENGINES
 from ..training.setup import Setup
 from .digests import Uncovered, canonical, digest
+from .keyed import with_key
 
 NUMERICS = 2
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
@@ -251,7 +252,7 @@ def assemble(cell: Cell, key: Any, built: Built | None = None) -> Setup:
     names = [same_call(arguments[role]) for role in ("problem", "network")]
     problem = built.get((cell.seed, names[0]), lambda: call("problem", sweep.problem, key))
     network = built.get((cell.seed, *names), lambda: call("network", sweep.network, key, problem))
-    return Setup(problem, network, call("descent", sweep.descent, key, problem, network))
+    return Setup(problem, network, with_key(call("descent", sweep.descent, key, problem, network)))
 
 
 def same_call(arguments: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Cells with what is known before they run, and the blocks that one call of the engine computes."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,9 +13,15 @@ from ..arrays import is_traced
 from ..checks import UnknownNumbers
 from ..measures.records import choose
 from ..networks.padding import pad_width
+from ..training.decay import check_decay
+from ..training.descent import Descent
 from ..training.precision import check_float32, resolved
+from ..training.recorded import check_dims, check_sizes, recorded_shapes
 from ..training.setup import Setup
-from .grid import Cell, assemble, build_at, same_call
+from .grid import RESERVED, Cell, assemble, build_at, same_call
+
+RESULTS = (*RESERVED, "step_size", "weight_decay")
+"""Names of the results that no axis of a metric can have."""
 
 
 class Layout(NamedTuple):
@@ -65,15 +72,22 @@ class Plan:
 def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: bool = True) -> list[Plan]:
     """Check the arguments of all cells and resolve their precision, by tracing each distinct builder call once.
 
-    `named` False leaves the digests out, which only a store needs.
+    Metrics of one's own are traced on each distinct shape. `named` False leaves the digests out, which only a store
+    needs.
     """
     seen: dict[str, _Trace] = {}
     plans = []
     shared = cells[0].sweep.shared_content() if named else {}
+    recorded: dict[Any, dict[str, tuple[int, ...]]] = {}
+    own = [metric for metric in cells[0].sweep.metrics or () if not isinstance(metric, str)]
+    check_dims(own, RESULTS)
     for cell in cells:
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
-            seen[call] = _trace(cell, layout)
+            seen[call], setup = _trace(cell, layout)
+            if own and seen[call].shape not in recorded:
+                recorded[seen[call].shape] = recorded_shapes(setup, cell.sweep.reduce, own)
+                check_sizes(own, recorded.values())
         decay_per_step, shape, width, entries = seen[call]
         precision = cell.sweep.precision
         if precision != "float64" and decay_per_step is None:
@@ -107,13 +121,16 @@ class _Trace(NamedTuple):
     entries: int
 
 
-def _trace(cell: Cell, layout: Layout) -> _Trace:
+def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
+    """What the call tells, and the setup it made, its arrays known by their shapes."""
     products: list[float | None] = []
     widths: list[int | None] = []
+    descents: list[Descent] = []
 
     def trace(key):
         problem, network, descent = assemble(cell, key)
         choose(cell.sweep.metrics, network)
+        descents.append(descent)
         product = descent.step_size * descent.weight_decay
         products.append(None if is_traced(product) else float(product))
         pad = layout.buckets and descent.pads and network.pads and network.depth > 1
@@ -122,6 +139,7 @@ def _trace(cell: Cell, layout: Layout) -> _Trace:
             network = pad_width(network, widths[-1])
         return problem, network, jax.tree.map(jnp.asarray, descent)
 
+    traced: Any
     with jax.enable_x64(True):
         try:
             traced = eqx.filter_eval_shape(trace, jax.random.key(0))
@@ -130,12 +148,16 @@ def _trace(cell: Cell, layout: Layout) -> _Trace:
             products = [None]  # another seed may have another
     leaves, structure = jax.tree.flatten(traced)
     shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-    problem, network, _ = traced
+    setup = Setup(*traced)
+    problem, network, _ = setup
+    if not is_traced(descents[-1].step_size, descents[-1].weight_decay):
+        with suppress(jax.errors.JAXTypeError):  # an optimizer that holds random numbers is checked when it is built
+            check_decay(descents[-1], network)
     # weights, gradients, momentum and the products that balancedness needs; data where they are not compressed
     entries = 8 * sum(leaf.size for leaf in jax.tree.leaves(network)) + 6 * problem.signal_dim * problem.measurement_dim
     if not (cell.sweep.reduce and network.is_linear):
         entries += problem.samples * (problem.signal_dim + problem.measurement_dim)
-    return _Trace(products[0], shape, widths[0], entries)
+    return _Trace(products[0], shape, widths[0], entries), setup
 
 
 def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:

@@ -14,10 +14,14 @@ from ..arrays import cast, host_device
 from ..measures.records import Chosen, recorder
 from ..measures.view import View, view_of_weights
 from ..networks.padding import cut_width, pad_width
+from .decay import check_decay
 from .descent import State, advance, start
 from .precision import check_float32
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
-from .setup import Setup, check_fit
+from .setup import Setup, Standing, check_fit
+
+PROGRAMS = 16
+"""So many compiled programs are kept: each takes some 30 MB, and JAX releases none by itself."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Dense:
 
     def prepare(self, setups: Sequence[Setup]) -> Block:
         """The setups in the coordinates they are trained in, stacked over the devices; call it in `run_settings`."""
+        _release_programs()
         with jax.default_device(host_device()):
             reduced = [self._reduced(setup) for setup in setups]
             states = [start(one.descent, one.network) for one in reduced]
@@ -70,7 +75,19 @@ class Dense:
         there = {
             name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()
         }
-        return replace(block, state=state, steps=total), there
+        return replace(block, state=_split(state, block.mesh), steps=total), there
+
+    def standing(self, block: Block) -> list[Standing]:
+        """Where each setup stands, on the host: what `resume` goes on from."""
+        stacked = jax.tree.map(np.asarray, block.state)
+        states = [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(block.setups))]
+        pairs = zip(block.setups, states, strict=True)
+        return [Standing(setup, self.reduce, state, block.steps) for setup, state in pairs]
+
+    def resume(self, block: Block, standing: Sequence[Standing]) -> Block:
+        """A prepared block as it stood: all of its setups after equally many steps."""
+        state = _stack([standing[i].state for i in block.filled], block.mesh)
+        return replace(block, state=state, steps=standing[0].steps)
 
     def views(self, block: Block) -> list[View]:
         """Where each setup stands, in the coordinates it is trained in; call it in `run_settings`."""
@@ -97,6 +114,7 @@ class Dense:
     def _reduced(self, setup: Setup) -> Reduced:
         """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
         check_fit(setup)
+        check_decay(setup.descent, setup.network)
         dtype = setup.network.weights[0].dtype
         if dtype == jnp.float32:
             check_float32(float(setup.descent.step_size) * float(setup.descent.weight_decay))
@@ -146,6 +164,19 @@ def advance_block(
 
     split = PartitionSpec("setup")
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factors)
+
+
+def _release_programs() -> None:
+    """Clear the caches of JAX once there are PROGRAMS programs; a shape that comes again is compiled again."""
+    compiled: Any = advance_block
+    if compiled._cache_size() >= PROGRAMS:
+        jax.clear_caches()  # that of `advance_block` alone would leave most of the memory taken
+
+
+def _split(state: State, mesh: Mesh) -> State:
+    """`state` split over the mesh by name: one device may call it unsplit, which would compile the next call anew."""
+    sharding = NamedSharding(mesh, PartitionSpec("setup"))
+    return jax.tree.map(lambda leaf: leaf if leaf.sharding == sharding else jax.device_put(leaf, sharding), state)
 
 
 def _stack(parts: list, mesh: Mesh):

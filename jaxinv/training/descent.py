@@ -23,7 +23,8 @@ class Descent(eqx.Module):
 
     Step size and weight decay are traced, so one compilation serves a whole grid of them. `transform` None is heavy
     ball with `momentum` (0: plain gradient descent) on the gradient of misfit + penalty. A transformation of your own
-    gets the gradient of the misfit alone: the decay is its business. Raises ArgumentError for a bad argument.
+    gets the gradient of the misfit alone: the decay is its business. It is held to `weight_decay` before training
+    begins, see `check_decay`. Raises ArgumentError for a bad argument.
     """
 
     step_size: Scalar

@@ -7,27 +7,28 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from ..checks import ArgumentError, check_known
-from ..measures.records import Chosen, Recordable, choose, record_steps
+from ..checks import ArgumentError, check_known, fail
+from ..measures.records import Chosen, Recordable, choose, record_steps, record_steps_after
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
 from .engine import ENGINES, Engine
 from .precision import run_settings
-from .setup import Setup
+from .setup import Setup, Standing, check_same
 
 
 class Run(NamedTuple):
     """A finished run. `step` and each of `metrics` have an entry for each record; NaN from the record of divergence on.
 
     `network` is the trained network on the problem's own measurements; `diverged` says whether any record was not
-    finite, after which training stopped.
+    finite, after which training stopped. `standing` is what `train(..., after=run)` goes on from: None in a block.
     """
 
     step: Integer[np.ndarray, " records"]
     metrics: dict[str, Float[np.ndarray, "records ..."]]
     network: Any
     diverged: bool
+    standing: Standing | None = None
 
 
 def train(
@@ -40,6 +41,7 @@ def train(
     metrics: Sequence[str | Recordable] | None = None,
     reduce: bool = True,
     engine: str = "dense",
+    after: Run | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
     """Train `network` for `steps` and record every metric `records` times, log-spaced, or after the steps given.
@@ -48,13 +50,23 @@ def train(
     cost as much as a hundred steps. Runs in the float type of the network's weights. `reduce` allows the exact changes
     of coordinates that make a step cheap (facts 1, 4, 5 of `jaxinv.theory`); the iterates are the same without.
     `engine` is "dense", which holds every weight. `progress` is called with the steps done.
+
+    `after` goes on with a run of the same problem, network (as it was before that run), descent and `reduce`. `steps`
+    and `records` still count from the first step of all: the records are those of the run of `steps` in one go, from
+    where `after` stands, bit for bit on a CPU. Metrics may be others. A run that diverged stays diverged.
     Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
     """
     check_known("engine", engine, ENGINES)
-    dense = Dense(jax.local_devices()[:1], reduce=reduce)
-    return train_block(
-        dense, [Setup(problem, network, descent)], steps=steps, records=records, metrics=metrics, progress=progress
-    )[0]
+    dense, setup = Dense(jax.local_devices()[:1], reduce=reduce), Setup(problem, network, descent)
+    standing = None if after is None else _standing(after, setup, reduce)
+    step = record_steps_after(standing.steps, steps, records) if standing else record_steps(steps, records)
+    chosen = choose(metrics, network)
+    with run_settings():
+        block = dense.prepare([setup])
+        if standing:
+            block = dense.resume(block, [standing])
+        block, (run,) = _train(dense, block, 1, step, chosen, progress, diverged=after is not None and after.diverged)
+        return run._replace(standing=dense.standing(block)[0])
 
 
 def train_block(
@@ -71,17 +83,7 @@ def train_block(
     chosen = choose(metrics, setups[0].network)
     check_weights(engine, chosen)
     with run_settings():
-        block, table, diverged = _advance_through(engine, engine.prepare(setups), step, chosen, progress)
-        networks = engine.networks(block)
-    return [
-        Run(
-            step=step,
-            metrics={name: _until(diverged[:, i], rows[:, i]) for name, rows in table.items()},
-            network=networks[i],
-            diverged=bool(diverged[-1, i]),
-        )
-        for i in range(len(setups))
-    ]
+        return _train(engine, engine.prepare(setups), len(setups), step, chosen, progress)[1]
 
 
 def check_weights(engine: Engine, chosen: Chosen) -> None:
@@ -94,14 +96,42 @@ def check_weights(engine: Engine, chosen: Chosen) -> None:
             )
 
 
-def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress):
+def _standing(after: Run, setup: Setup, reduce: bool) -> Standing:
+    """Where the run `after` stands; ArgumentError unless it is a run of this setup."""
+    standing = getattr(after, "standing", None)
+    if standing is None:
+        raise fail(
+            "after", "a run that `train` returned", type(after).__name__ + " without its state", "train it first"
+        )
+    check_same(standing, setup, reduce)
+    return standing
+
+
+def _train(
+    engine: Engine, block: Any, count: int, step, chosen: Chosen, progress, *, diverged: bool = False
+) -> tuple[Any, list[Run]]:
+    """The block of `count` setups after the last step, and their runs; `diverged`: whether they had before."""
+    block, table, failed = _advance_through(engine, block, step, chosen, progress, diverged)
+    networks = engine.networks(block)
+    return block, [
+        Run(
+            step=step,
+            metrics={name: _until(failed[:, i], rows[:, i]) for name, rows in table.items()},
+            network=networks[i],
+            diverged=bool(failed[-1, i]),
+        )
+        for i in range(count)
+    ]
+
+
+def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress, before: bool):
     """From record to record until the last or until every run has diverged: the block, (records, setups) arrays."""
     rows: list[Mapping[str, np.ndarray]] = []
     diverged: list[Bool[np.ndarray, " setups"]] = []
-    for record, chunk in enumerate(np.diff(step, prepend=0)):
+    for record, chunk in enumerate(np.diff(step, prepend=step[0])):
         block, row = engine.advance(block, int(chunk), chosen)
         rows.append(row)
-        failed = ~np.isfinite(row["loss"])
+        failed = ~np.isfinite(row["loss"]) | before
         diverged.append(failed | diverged[-1] if diverged else failed)
         if progress is not None:
             progress(int(step[record]))

@@ -2,12 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 
 from ..checks import fail
 from ..networks.layers import Layers
 from ..problems.problem import Problem
-from .descent import Descent
+from .descent import Descent, State
 
 
 class Setup(NamedTuple):
@@ -16,6 +17,29 @@ class Setup(NamedTuple):
     problem: Problem
     network: Any
     descent: Descent
+
+
+class Standing(NamedTuple):
+    """Where a run stands: its setup before the first step, and its state `steps` later.
+
+    `state` holds the trained network and the optimizer's own, as numpy arrays in the coordinates the run is trained in,
+    which `reduce` decided.
+    """
+
+    setup: Setup
+    reduce: bool
+    state: State
+    steps: int
+
+
+def check_same(standing: Standing, setup: Setup, reduce: bool) -> None:
+    """ArgumentError unless the run that stands there began with this setup."""
+    if standing.reduce != reduce:
+        raise fail("reduce", f"{standing.reduce} as in the run that `after` is", f"{reduce}", "leave it so")
+    for name, theirs, ours in zip(Setup._fields, standing.setup, setup, strict=True):
+        if ours is not theirs and not eqx.tree_equal(ours, theirs):
+            raise fail("after", f"a run that began with this {name}", f"one that began with another {name}",
+                       f"pass the {name} that it began with")  # fmt: skip
 
 
 def check_fit(setup: Setup) -> None:

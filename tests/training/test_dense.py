@@ -1,11 +1,14 @@
 """The dense engine: padding, vmapped blocks and devices give the numbers of the plain loop."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 
 import jaxinv as ji
 from jaxinv.measures import metrics
+from jaxinv.training import dense
 from jaxinv.training.dense import Dense
 from jaxinv.training.engine import Engine
 from jaxinv.training.precision import run_settings
@@ -109,3 +112,14 @@ def test_advancing_in_two_halves_is_advancing_at_once(made):
         for one, other in zip(engine.networks(once), engine.networks(twice), strict=True):
             for ours, theirs in zip(one.weights, other.weights, strict=True):
                 assert np.array_equal(ours, theirs)
+
+
+def test_compiled_programs_are_bounded(monkeypatch):
+    monkeypatch.setattr(dense, "PROGRAMS", 3)
+    compiled: Any = dense.advance_block
+    sizes, losses = [], {}
+    for width in (8, 9, 10, 11, 12, 8):
+        run = ji.train(*setup(width=width), steps=5, records=2, metrics=["loss"])
+        sizes.append(compiled._cache_size())
+        assert np.array_equal(losses.setdefault(width, run.metrics["loss"]), run.metrics["loss"])
+    assert max(sizes) <= 3

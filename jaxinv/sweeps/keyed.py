@@ -1,0 +1,34 @@
+"""Functions that are equal where they compute the same: one compilation serves all that a builder makes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..training.descent import Descent
+from .digests import Uncovered, digest
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """`function`, equal to any other with the same `key`."""
+
+    key: str
+    function: Callable[..., Any] = field(compare=False, repr=False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the function gives."""
+        return self.function(*arguments)
+
+
+def with_key(descent: Descent) -> Descent:
+    """`descent` whose `transform` is known by what it computes: its source and all that it reads, as of now.
+
+    One that no digest covers stays as it is, known by its identity.
+    """
+    if descent.transform is None or isinstance(descent.transform, Keyed):
+        return descent
+    try:
+        keyed = Keyed(digest(descent.transform), descent.transform)
+    except Uncovered:
+        return descent
+    return replace(descent, transform=keyed)
