@@ -121,20 +121,21 @@ def read_off(off):
     error, eta, decay = off["off_subspace_error"], off["step_size"], off["weight_decay"]
     steps_to = curves.run_steps_to_each(error, LEVELS[1:])
     constant = curves.each_run(theory.off_subspace_constant, error, eta, decay, 0.5)
+    predicted = theory.steps_to_off_subspace(steps_to.level, constant, eta, decay)
     nearest = statistics.filled_from_nearest(constant.median("seed"), ("width", "gamma"))
     sizes = {name: off.argument(name) for name in ("signal_dim", "measurement_dim", "condition_number")}
     product = theory.default_decay_per_step(off["gamma"], off["depth"], off["width"], **sizes)
     elsewhere = theory.steps_to_off_subspace(steps_to.level, nearest, product, 1.0).where(eta.isnull().all("seed"))
-    plateau = xarray.apply_ufunc(lambda depth, seed: theory.plateau(off.build(seed=seed).problem, depth, 1.0),
-                                 off["depth"], off["seed"], vectorize=True)  # fmt: skip
+    first_order = xarray.apply_ufunc(
+        lambda depth, seed, decay: theory.first_order(off.build(seed=seed).problem, depth, decay).plateau,
+        off["depth"], off["seed"], decay, vectorize=True)  # fmt: skip
     return dict(
         constant=(constant, "c of c (1 - eta lambda)^t, fitted on the first half of the run"),
         steps_to=(steps_to, "steps to off-subspace error `level`, interpolated; NaN where never reached"),
-        predicted_steps_to=(theory.steps_to_off_subspace(steps_to.level, constant, eta, decay),
-                            "log(constant / level) / -log(1 - eta lambda)"),
+        predicted_steps_to=(predicted, "log(constant / level) / -log(1 - eta lambda)"),
         extrapolated_steps_to=(elsewhere, "predicted_steps_to where nothing was run, by constant of the nearest runs"),
         plateau=(curves.each_run(curves.settled, off["regression_error"]), "regression error where the run settles"),
-        predicted_plateau=(plateau * decay, "plateau to first order in the weight decay (fact 3)"),
+        predicted_plateau=(first_order, "plateau to first order in the weight decay (fact 3)"),
     )  # fmt: skip
 
 
@@ -214,13 +215,12 @@ def draw_rates(axes, fit, colours):
 def draw_off(axes, off):
     """Filled markers for what was run, open ones for what was extrapolated."""
     colours = plots.colours_of("width", off.width.values.tolist(), "plasma")
-    lines = {"x": "gamma", "colour": "width", "colours": colours}
+    lines, title = {"x": "gamma", "colour": "width", "colours": colours}, f"c  off the subspace, L = {int(off.depth)}"
     predicted = statistics.quantile(off.predicted_steps_to).fillna(off.extrapolated_steps_to)
     plots.bands(axes, predicted, style="--", **lines)
     plots.bands(axes, off.steps_to, style="o", marker=4, label="", **lines)
     for width, colour in colours.items():
         plots.dots(axes, off.gamma, off.extrapolated_steps_to.sel(width=width), face="white", colour=colour)
-    title = f"c  off the subspace, L = {int(off.depth)}"
     plots.log_log(axes, r"weight decay $\gamma$", "steps to off-subspace error $10^{-6}$", title)
     plots.ticks_at(axes, off.gamma.values)
     axes.set_ylim(top=axes.get_ylim()[1] * 12)  # room for the legend

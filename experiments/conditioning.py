@@ -5,8 +5,8 @@ everything slows down like kappa^2. The step size eta is in proportion to 1/sigm
 So, without decay, the fit contracts late with a log-rate in proportion to eta sigma_min(Y)^2 (by 1 - eta ((L-1) d_w/m +
 1) sigma_min(Y)^2 in the limit of infinite width), and the off-subspace error falls like (1 - eta lambda)^t, eta lambda
 in proportion to 1/kappa^2. With decay the fit settles at lambda ||U S^{2/L-1} V^T (Y^T)^+||_F / ||X||_F, U S V^T the
-oracle: exactly at L = 2, to first order elsewhere. Claim [paper], held to at every kappa: regularization improves
-generalization, which is the relative RMSE on fresh signals at relative test noise 0.3.
+map X Y^+ (without noise, the oracle): exactly at L = 2, to first order above. Claim [paper], held to at every kappa:
+regularization improves generalization, which is the relative RMSE on fresh signals at relative test noise 0.3.
 
 The sizes d=200, m=100, s=5 are [paper]. Condition numbers, depth 2, width 200, Gaussian operator, fan-in
 initialization, step size, gamma = 0.1, noise-free training samples and the number of steps are [ours].
@@ -59,7 +59,8 @@ def analyse(runs):
 
     def plateau(number, seed):
         setup = runs.build(condition_number=number, seed=seed, gamma=strongest)
-        return theory.plateau(setup.problem, depth, setup.descent.weight_decay)
+        given = setup.problem, depth, setup.descent.weight_decay
+        return theory.plateau(*given) if depth <= 2 else theory.first_order(*given).plateau
 
     return xarray.Dataset({
         "fit_rate": phases["log_rate"].where(phases["quality"] == "good"),

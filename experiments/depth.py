@@ -111,11 +111,11 @@ def draw(runs):
 
 def claims(runs):
     """Deepest against two layers in each sense, and decay against none at each depth."""
-    strongest, steps, hidden = runs["gamma"].max().item(), runs["steps"], runs["depth"] > 1
+    strongest, hidden, kept = runs["gamma"].max().item(), runs["depth"] > 1, ~runs["diverged"].any("gamma")
+    steps = runs["steps"].where(kept)
     deepest, shallowest = runs["depth"].max().item(), runs["depth"].where(hidden).min().item()
     error = ji.noisy_test_error(runs.end("test_error"), runs.end("noise_sensitivity"), NOISE).sel(step_rule="default")
-    trained = ~runs.select("diverged", step_rule="default").any("gamma")
-    helped = (error.sel(gamma=strongest) / error.sel(gamma=0.0)).where(trained).max()
+    helped = statistics.values_where(error.sel(gamma=strongest) / error.sel(gamma=0.0), kept.sel(step_rule="default"))
     return [
         ji.at_most(0, runs["diverged"].mean(), "share of runs that diverge [ours: a practical step size trains]"),
         *(ji.at_most(ENOUGH, statistics.last_over_first(steps.sel(step_rule=rule, goal=goal), "depth", hidden),

@@ -66,14 +66,15 @@ def analyse(runs):
     plain = off.reindex(gamma=[0.0]).isel(gamma=0, drop=True)
     early_rates = np.log((off / plain).where(early)) / (depth * step * np.log(once))
     late_rates = statistics.slope(step, np.log(share.where(late)), "record", least=3) / np.log(once)
-    plateaus = [theory.plateau(runs.build(seed=seed).problem, depth, 1.0) for seed in seeds]
+    plateaus = [theory.first_order(runs.build(seed=seed).problem, depth, runs["weight_decay"].sel(seed=seed)).plateau
+                for seed in seeds]  # fmt: skip
     return xarray.Dataset({
         "eta_lambda": eta_lambda,
         "first_layer_deviation": abs(first_layer - 1).where(decay >= RESOLVED, 0).max("record", skipna=False),
         "early_deviation": abs(early_rates - 1).max("record"),
         "late_deviation": abs(late_rates - 1),
         "late_constant": (share / decay).where(late).median("record"),
-        "plateau": runs["weight_decay"] * xarray.DataArray(plateaus, {"seed": seeds}),
+        "plateau": xarray.concat(plateaus, "seed").transpose("gamma", "seed"),
         "dip_end": curves.each_run(curves.lowest, fit),
         "settle_end": curves.each_run(curves.comes_to_rest, fit, 0.05),
         "forget_end": curves.each_run(curves.reached, off, FORGOTTEN * runs.start("off_subspace_error")),

@@ -9,18 +9,20 @@ if TYPE_CHECKING:
     import xarray
 
 
-def last_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArray") -> float:
+def last_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArray", lost: float = np.inf) -> float:
     """The ratio of the last entry along `axis` to the first, of those that are `kept`: its median over seeds.
 
-    The median is over all other axes. A NaN, of a run that diverged, counts as infinite, and so does the ratio of two
-    infinite entries; 0 where only the first is infinite. NaN where fewer than two entries are kept.
+    The median is over all other axes. Where either entry is NaN, that of a run that diverged, the ratio counts as
+    `lost`; as infinite where both are infinite, as 0 where only the first is: it was slow, and did not diverge. NaN
+    where fewer than two entries are kept.
     """
-    rows = values.where(kept, drop=True).fillna(np.inf)
+    rows = values.where(kept, drop=True)
     if rows.sizes[axis] < 2:
         return np.nan
+    first, last = rows.isel({axis: 0}, drop=True), rows.isel({axis: -1}, drop=True)
     with np.errstate(invalid="ignore"):
-        ratios = rows.isel({axis: -1}, drop=True) / rows.isel({axis: 0}, drop=True)
-    return float(ratios.fillna(np.inf).median())
+        ratios = (last / first).fillna(np.inf)
+    return float(ratios.where(first.notnull() & last.notnull(), lost).median())
 
 
 def slope(x: "xarray.DataArray", y: "xarray.DataArray", axis: str, *, least: int = 2) -> "xarray.DataArray":

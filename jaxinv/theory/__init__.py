@@ -6,7 +6,7 @@ rest on, derived by us and held by tests, numbered for reference:
 
 1.  Gradients of W_1 have rows in range(Y), so W_1(t) P_perp = (1 - eta lambda)^t W_1(0) P_perp.
 2.  The off-subspace error falls like (1 - eta lambda)^{L t} at first, like (1 - eta lambda)^t late.
-3.  With decay the fit settles at a plateau proportional to lambda.
+3.  With decay the fit settles at a plateau, for small lambda proportional to it; how small, a ratio says.
 4.  With V the right singular vectors of Y (r of them), (X V, Y V) give the same gradients as (X, Y).
 5.  With Y = U S V^T, W_1 U evolves by itself on (X V, S); fact 1 gives the rest of W_1. Not so for Adam.
 6.  Zero rows of W_l and zero columns of W_{l+1} stay zero: widths can share one padded batch.
@@ -45,8 +45,11 @@ from .regularized import last_penalty as last_penalty
 from .regularized import local_minima as local_minima
 from .regularized import parallel_pairs as parallel_pairs
 from .regularized import penalty as penalty
-from .regularized import plateau as plateau
 from .regularized import regularized_values as regularized_values
 from .regularized import shrinkage as shrinkage
+from .settling import FIRST_ORDER as FIRST_ORDER
+from .settling import FirstOrder as FirstOrder
+from .settling import first_order as first_order
+from .settling import plateau as plateau
 from .start import initial_off_subspace_gain as initial_off_subspace_gain
 from .start import oracle_noise_gain as oracle_noise_gain

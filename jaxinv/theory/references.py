@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..arrays import rounding
 from ..checks import fail
 from ..problems.problem import Problem
 from ..problems.unions import UnionOfSubspaces
@@ -19,7 +20,7 @@ Levels = Float[np.ndarray, " noise"]
 def minimum_norm_error(problem: Problem, noise: Levels) -> Levels:
     """The error of A^+, which knows the operator alone."""
     operator, root = _moments(problem)
-    inverse = np.linalg.pinv(operator)
+    inverse = np.linalg.pinv(operator, rcond=rounding(problem.operator))
     bias = np.sum((inverse @ operator @ root - root) ** 2)
     variance = _variances(operator, root, noise) * np.sum(inverse**2)
     return np.sqrt((bias + variance) / np.sum(root**2))

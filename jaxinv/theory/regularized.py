@@ -1,27 +1,13 @@
-"""Where training with weight decay ends: the plateau of the fit and the regularised optimum, facts 3 and 8."""
+"""Where training with weight decay ends: the regularised optimum, fact 8."""
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
+from ..arrays import rounding
 from ..checks import fail
 from ..problems.problem import Problem
-
-
-def plateau(problem: Problem, depth: int, weight_decay: Any) -> float:
-    """The regression_error at which training with weight decay settles, for small decay. Fact 3. [ours]
-
-    lambda ||U S^{2/L-1} V^T (Y^T)^+||_F / ||X||_F, where U S V^T is the oracle: first order in lambda; .0728 against
-    .0764 run at the size of Fig. 1a with gamma = 0.1.
-    """
-    problem = jax.tree.map(np.asarray, problem)  # at its own precision, whatever JAX is set to
-    left, values, right = np.linalg.svd(problem.oracle, full_matrices=False)
-    kept = values > 1e-10 * values[0]
-    pull = (left[:, kept] * values[kept] ** (2 / depth - 1)) @ right[kept]
-    inverse = np.linalg.pinv(np.asarray(problem.measurements, np.float64), rcond=1e-10)
-    return float(weight_decay * np.linalg.norm(pull @ inverse) / np.linalg.norm(problem.signals))
 
 
 class ParallelPairs(NamedTuple):
@@ -45,7 +31,8 @@ def parallel_pairs(problem: Problem) -> ParallelPairs:
     gram = signals.T @ left[:, :rank]
     gram = gram.T @ gram
     lengths = np.sqrt(np.diagonal(gram))
-    if np.abs(gram - np.diag(np.diagonal(gram))).max() > 1e-8 * gram.max():
+    tolerance = max(1e-8, rounding(problem.signals))
+    if np.abs(gram - np.diag(np.diagonal(gram))).max() > tolerance * gram.max():
         raise fail("problem", "one whose X V has orthogonal columns, V the right singular vectors of Y", "another",
                    "use condition number 1 and no noise")  # fmt: skip
     return ParallelPairs(lengths, values[:rank])
@@ -93,16 +80,17 @@ def local_minima(depth: int, points: int = 50) -> tuple[np.ndarray, np.ndarray]:
 def shrinkage(penalty: Any, depth: Any) -> Float[np.ndarray, "..."]:
     """The global minimiser of 1/2 (r - 1)^2 + c r^(2/L) over r >= 0 for each `penalty` c. Broadcasts. Fact 8. [exact]
 
-    Above `largest_penalty` it is 0. Below, Newton's method from r = 1 falls monotonically to the larger stationary
-    point, the derivative r - 1 + c p r^(p-1) being convex for p <= 1.
+    Above `largest_penalty` it is 0, for NaN it is NaN. Below, Newton's method from r = 1 falls monotonically to the
+    larger stationary point, the derivative r - 1 + c p r^(p-1) being convex for p <= 1.
     """
     c, p = np.asarray(penalty, float), 2 / np.asarray(depth, float)
     kept = c < largest_penalty(depth)
+    rest, c = np.where(np.isnan(c), np.nan, 0.0), np.where(kept, c, 0.0)
     r = np.ones_like(c)
     for _ in range(30):
         slope = r - 1 + c * p * r ** (p - 1)
-        r = np.where(kept, r - slope / (1 + c * p * (p - 1) * r ** (p - 2)), 1.0)
-    return np.where(kept, r, 0.0)
+        r = r - slope / (1 + c * p * (p - 1) * r ** (p - 2))
+    return np.where(kept, r, rest)
 
 
 def regularized_values(pairs: ParallelPairs, depth: int, weight_decay: float) -> Float[np.ndarray, " rank"]:

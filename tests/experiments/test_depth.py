@@ -100,21 +100,21 @@ def test_it_holds_on_results_that_show_the_claims(experiment, good):
     assert "depth 10 over 2" in found[1].claim
 
 
-@pytest.mark.parametrize(
-    ("index", "violate"),
-    [
-        (0, lose_a_seed),
-        (1, fit_like("shared", 50, 440)),
-        (2, fit_like("shared", 10, 600)),
-        (3, decay_like("shared", 100, 550)),
-        (4, decay_like("shared", 20, 750)),
-        (5, fit_like("default", 50, 440)),
-        (6, fit_like("default", 10, 600)),
-        (7, decay_like("default", 100, 550)),
-        (8, decay_like("default", 20, 750)),
-        (9, decay_in_vain),
-    ],
-)
+VIOLATIONS = [
+    lose_a_seed,
+    fit_like("shared", 50, 440),
+    fit_like("shared", 10, 600),
+    decay_like("shared", 100, 550),
+    decay_like("shared", 20, 750),
+    fit_like("default", 50, 440),
+    fit_like("default", 10, 600),
+    decay_like("default", 100, 550),
+    decay_like("default", 20, 750),
+    decay_in_vain,
+]
+
+
+@pytest.mark.parametrize(("index", "violate"), list(enumerate(VIOLATIONS)))
 def test_a_violated_claim_fails_alone(experiment, good, index, violate):
     violate(good)
     assert [verdict.holds for verdict in verdicts(experiment, good)] == [i != index for i in range(10)]
@@ -128,6 +128,30 @@ def test_diverged_runs_are_counted_and_never_arrive(experiment, good):
     assert found[0].measured == pytest.approx(4 / 48)
     assert [verdict.measured for verdict in found[5:9]] == [np.inf] * 4
     assert found[9].holds
+
+
+DIVERGED = [{"depth": 10, "seed": 0}, {"depth": 10}, {"depth": 2, "seed": 0}, {"depth": 2}, {"depth": 2, "gamma": 0.0},
+            {"depth": 2, "gamma": 0.1, "seed": [0, 1]}, {"seed": 0}, {}]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", DIVERGED)
+@pytest.mark.parametrize("violate", VIOLATIONS)
+def test_nothing_that_failed_holds_where_runs_diverge(experiment, good, violate, where):
+    violate(good)
+    before = verdicts(experiment, good)
+    good.diverged.loc[where] = True
+    for name in CURVES:
+        good[name].loc[{**where, "record": range(1, good.sizes["record"])}] = np.nan
+    after = verdicts(experiment, good)
+    assert not any(now.holds and not then.holds for then, now in zip(before, after, strict=True))
+    assert not after[0].holds
+    if "seed" not in where:  # all of them
+        assert not any(verdict.holds for verdict in after[1:9])
+
+
+def test_a_run_that_trains_without_a_number_does_not_count_as_helped(experiment, good):
+    good.test_error.loc[{"depth": 5, "step_rule": "default", "seed": 1}] = np.nan
+    assert not verdicts(experiment, good)[9].holds
 
 
 def test_nothing_is_compared_where_no_depth_has_a_hidden_layer(experiment, good):

@@ -26,10 +26,17 @@ def test_the_last_is_compared_with_the_first_by_the_median_over_seeds():
 
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
-    [([1, 1, 1], [INF, NAN, 1], INF), ([INF, NAN, 1], [1, 1, 1], 0), ([INF, NAN, 1], [NAN, INF, 1], INF)],
+    [([1, 1, 1], [INF, NAN, 1], INF), ([INF, INF, 1], [1, 1, 1], 0), ([INF, NAN, 1], [NAN, INF, 1], INF)],
 )
 def test_what_never_arrives_is_infinite(first, last, expected):
     assert last_over_first(first, last) == expected
+
+
+@pytest.mark.parametrize(("first", "last"), [([NAN, NAN, 1], [1, 1, 1]), ([1, 1, 1], [NAN, NAN, 1])])
+def test_a_comparison_with_a_run_that_diverged_is_lost(first, last):
+    assert last_over_first(first, last) == INF
+    data = by_width(first, last)
+    assert statistics.last_over_first(data, "width", data["width"] > 0, lost=0.0) == 0
 
 
 def test_fewer_than_two_entries_are_not_compared():

@@ -7,6 +7,7 @@ import xarray as xr
 
 import jaxinv as ji
 from jaxinv import theory
+from jaxinv.arrays import cast
 
 
 def test_the_wide_rate_is_that_of_the_extremes_of_k():
@@ -15,6 +16,15 @@ def test_the_wide_rate_is_that_of_the_extremes_of_k():
     for step_size in (1e-3, 3e-3, 1e-2):
         expected = -np.log(theory.contraction(step_size, theory.wide_extremes(problem, 30, 4)))
         assert theory.wide_log_rate(step_size, values, theory.wide_factor(30, 4, 12)) == pytest.approx(expected)
+
+
+def test_the_extremes_of_a_float32_problem_are_those_of_its_rank():
+    problem = ji.subspace_problem(jax.random.key(0), signal_dim=20, measurement_dim=12, subspace_dim=3, samples=9)
+    network = ji.layer_product(jax.random.key(1), problem, width=30, depth=3)
+    rounded, weights = cast(problem, np.float32), cast(network.weights, np.float32)
+    exact = theory.wide_extremes(problem, 30, 3), theory.linearise(problem, network.weights).extremes()
+    found = theory.wide_extremes(rounded, 30, 3), theory.linearise(rounded, weights).extremes()
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
 
 
 def test_of_one_singular_value_the_wide_rate_is_that_of_its_part():

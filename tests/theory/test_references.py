@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv import baselines, theory
+from jaxinv.arrays import cast
 
 from ..helpers import setup
 
@@ -39,6 +40,14 @@ def test_the_minimum_norm_error_is_what_is_measured_of_that_map():
     measured = ji.measure(problem, ji.LayerProduct((baselines.minimum_norm(problem),)))
     expected = ji.noisy_test_error(float(measured["test_error"]), float(measured["noise_sensitivity"]), NOISE)
     np.testing.assert_allclose(theory.minimum_norm_error(problem, NOISE), expected, rtol=1e-12)
+
+
+def test_the_minimum_norm_error_of_a_float32_operator_that_lacks_rank():
+    rng = np.random.default_rng(0)
+    operator = rng.normal(size=(8, 5)) @ rng.normal(size=(5, 20))
+    problem = ji.Problem(operator, rng.normal(size=(30, 3)) @ rng.normal(size=(3, 20)))
+    expected = theory.minimum_norm_error(problem, NOISE)
+    np.testing.assert_allclose(theory.minimum_norm_error(cast(problem, np.float32), NOISE), expected, rtol=1e-4)
 
 
 def test_the_best_linear_error_is_that_of_the_map_of_least_mean_square_error(union, noisy):
