@@ -140,7 +140,7 @@ def test_a_metric_of_another_shape_in_some_cells_is_refused():
         return jnp.ones(network.depth)
 
     sweep = small_sweep(axes={"depth": [1, 2]}, steps=2, records=2, metrics=[ji.Metric("spectrum", spectrum, ("i",))])
-    with pytest.raises(ji.ArgumentError, match="metric 'spectrum' must be of one shape in all cells"):
+    with pytest.raises(ji.ArgumentError, match="dim 'i' must be of one size in all metrics and cells"):
         ji.run_sweep(sweep)
 
 
