@@ -6,18 +6,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ..checks import ArgumentError, check_known, check_number, fail
 from ..draws import Tag, normal
+from ..problems.baselines import PENALTIES
 from ..problems.coordinates import Coordinates
 from .metrics import error_halves, noisy_test_error
 from .view import View
 
 MAPS = ("network", "oracle", "ridge")
-PENALTIES = tuple(float(penalty) for penalty in np.geomspace(1e-10, 10, 45))
-"""Penalties of ridge regression, in units of the largest eigenvalue of Y^T Y, as in `baselines.ridge`."""
 
 
 @dataclass(frozen=True, init=False)

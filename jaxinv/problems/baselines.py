@@ -10,6 +10,9 @@ from . import operators
 from .problem import Problem
 
 Map = Float[AnyArray, "signal_dim measurement_dim"]
+PENALTIES = tuple(float(penalty) for penalty in np.geomspace(1e-10, 10, 45))
+"""Penalties of ridge regression to choose from, in units of the largest eigenvalue of Y^T Y."""
+
 HELD_OUT = 0.2
 """Share of the training pairs, the last ones, on which parameters are chosen."""
 
@@ -33,10 +36,10 @@ def ridge(problem: Problem, penalty: float | None = None) -> Map:
     if penalty is not None:
         check_number("penalty", penalty, strict=True)
         return _ridge_maps(problem.signals, problem.measurements, np.array([penalty]))[0]
-    grid = np.geomspace(1e-10, 10, 45) * float(operators.norm(problem.measurements)) ** 2
+    penalties = np.array(PENALTIES) * float(operators.norm(problem.measurements)) ** 2
     (signals, measurements), held = _split(problem)
-    best = _best(_ridge_maps(signals, measurements, grid), held)
-    return _ridge_maps(problem.signals, problem.measurements, grid[best : best + 1])[0]
+    best = _best(_ridge_maps(signals, measurements, penalties), held)
+    return _ridge_maps(problem.signals, problem.measurements, penalties[best : best + 1])[0]
 
 
 def truncated_svd(problem: Problem, rank: int | None = None) -> Map:

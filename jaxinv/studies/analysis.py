@@ -35,6 +35,8 @@ def derive(
         kept = _named(experiment, runs, experiment.analyse(plain(runs)))
         check_writable(folder)
         save_datasets(path, kept)
+        for older in set(folder.glob("analysis-*.nc")) - {path}:
+            older.unlink(missing_ok=True)
     return kept
 
 
