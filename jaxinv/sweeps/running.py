@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -73,7 +74,8 @@ def forget_changed(sweep: Sweep) -> None:
 
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
-    for function in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ())):
+    for given in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ())):
+        function = getattr(given, "function", given)  # that of a Metric
         try:
             now = digest(function)
             before = _known.get(function, now)
@@ -84,8 +86,8 @@ def forget_changed(sweep: Sweep) -> None:
             jax.clear_caches()
 
 
-_known: dict[Any, str] = {}
-"""The digest of each builder and metric when it was last run in this process."""
+_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""The digest of each builder and metric that still exists, when it was last run in this process."""
 
 
 def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress, made_by: str) -> Batch:

@@ -97,4 +97,5 @@ def test_an_optimizer_that_holds_random_numbers_can_be_planned():
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ji.run_sweep(small_sweep(axes={"seed": [0]}, descent=scaled))
+        results = ji.run_sweep(small_sweep(axes={"seed": [0]}, descent=scaled))
+    assert not results.diverged.any()
