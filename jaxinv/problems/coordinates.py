@@ -4,6 +4,9 @@ Facts are numbered in `jaxinv.theory`. Written for numpy and for JAX arrays alik
 nothing.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 from jaxtyping import Float
 
@@ -30,6 +33,16 @@ class Coordinates(eqx.Module):
     rotation: Float[AnyArray, "measurement_dim measurement_dim"] | None
     trained: int = eqx.field(static=True)
     held_out: Pairs | None = None
+
+    def in_signal_space(self, change: Callable[[Any], Any]) -> "Coordinates":
+        """In other coordinates of signal space: `change` is handed vectors of signal space as columns."""
+        rows = lambda pairs: change(pairs.T).T  # noqa: E731
+        held_out = None if self.held_out is None else (rows(self.held_out[0]), self.held_out[1])
+        return eqx.tree_at(
+            lambda all_: (all_.targets, all_.oracle, all_.covariance_root, all_.held_out), self,
+            (rows(self.targets), change(self.oracle), change(self.covariance_root), held_out),
+            is_leaf=lambda leaf: leaf is None,
+        )  # fmt: skip
 
 
 def plain_coordinates(problem: Problem) -> Coordinates:

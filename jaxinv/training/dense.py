@@ -16,6 +16,7 @@ from ..measures.view import View, view_of_weights
 from ..networks.padding import cut_width, pad_width
 from .decay import check_decay
 from .descent import State, advance, start
+from .engine import Progress
 from .precision import check_float32
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
 from .setup import Setup, Standing, check_fit
@@ -66,6 +67,27 @@ class Dense:
         mesh = Mesh(np.array(self.devices), ("setup",))
         batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
         return Block(setups, reduced, mesh, batch, state, filled)
+
+    def follow(
+        self, block: Block, step: Any, chosen: Chosen, progress: Progress | None = None
+    ) -> tuple[Block, dict[str, np.ndarray]]:
+        """The block after the last `step`, what is `chosen` at each; it stops where every setup has diverged."""
+        rows: list[dict[str, np.ndarray]] = []
+        failed = np.zeros(len(block.setups), bool)
+        for stop in step:
+            block, row = self.advance(block, int(stop) - block.steps, chosen)
+            rows.append(row)
+            if progress is not None:
+                progress(int(stop))
+            failed |= ~np.isfinite(row["loss"])
+            if failed.all():
+                break
+        rows += [rows[-1]] * (len(step) - len(rows))
+        return block, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def reduction(self, block: Block) -> list[dict[str, Any]]:
+        """Nothing: the numbers are those of the plain computation."""
+        return [{} for _ in block.setups]
 
     def advance(self, block: Block, steps: int, chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
         """The block `steps` steps later, and what is `chosen` there: arrays, setups first."""

@@ -1,16 +1,19 @@
 """What an engine is: it prepares setups of one kind, advances them, and shows where they stand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Integer
 
 from ..measures.records import Chosen
-from ..measures.view import View
 from .setup import Setup
 
-ENGINES = ("dense",)
-"""The engines by name."""
+ENGINES = ("dense", "width_free", "auto")
+"""The engines by name; "auto" is the cheaper of the others, see `jaxinv.training.width_free.choice`."""
+
+
+Progress = Callable[[int], None]
 
 
 @runtime_checkable
@@ -27,14 +30,19 @@ class Engine(Protocol):
         """The block of these setups before the first step."""
         ...
 
-    def advance(self, block: Any, steps: int, chosen: Chosen) -> tuple[Any, Mapping[str, np.ndarray]]:
-        """The block `steps` steps later, and what is `chosen` read from the views there: arrays, setups first."""
-        ...
+    def follow(
+        self, block: Any, step: Integer[np.ndarray, " records"], chosen: Chosen, progress: Progress | None
+    ) -> tuple[Any, Mapping[str, np.ndarray]]:
+        """The block after the last `step`, and what is `chosen` after each: arrays, records and setups first.
 
-    def views(self, block: Any) -> list[View]:
-        """Where each of its setups stands."""
+        `step` begins where the block stands. `progress` is called with the steps done.
+        """
         ...
 
     def networks(self, block: Any) -> list[Any]:
         """The networks as trained so far, on the measurements of their own problems."""
+        ...
+
+    def reduction(self, block: Any) -> list[Mapping[str, Any]]:
+        """What the engine says of how each run was held: nothing where it is exact."""
         ...

@@ -15,6 +15,9 @@ from .descent import Descent
 from .engine import ENGINES, Engine
 from .precision import run_settings
 from .setup import Setup, Standing, check_same
+from .width_free.choice import choose_engine
+from .width_free.engine import WidthFree
+from .width_free.scope import check_scope, check_tolerance
 
 
 class Run(NamedTuple):
@@ -22,6 +25,8 @@ class Run(NamedTuple):
 
     `network` is the trained network on the problem's own measurements; `diverged` says whether any record was not
     finite, after which training stopped. `standing` is what `train(..., after=run)` goes on from: None in a block.
+    `reduction` is what the width-free engine says of itself: `coordinates`, the most in use in a layer, `leak`, the
+    largest relative error of a signal in a step, and `filled`, whether there was no room (all metrics are NaN then).
     """
 
     step: Integer[np.ndarray, " records"]
@@ -29,6 +34,7 @@ class Run(NamedTuple):
     network: Any
     diverged: bool
     standing: Standing | None = None
+    reduction: Mapping[str, Any] = {}
 
 
 def train(
@@ -41,6 +47,7 @@ def train(
     metrics: Sequence[str | Recordable] | None = None,
     reduce: bool = True,
     engine: str = "dense",
+    tolerance: float = 1e-6,
     after: Run | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
@@ -49,7 +56,9 @@ def train(
     `metrics`, names or Metrics of your own, records those alone (and the loss): where a step is cheap, all of them
     cost as much as a hundred steps. Runs in the float type of the network's weights. `reduce` allows the exact changes
     of coordinates that make a step cheap (facts 1, 4, 5 of `jaxinv.theory`); the iterates are the same without.
-    `engine` is "dense", which holds every weight. `progress` is called with the steps done.
+    `engine` "dense" holds every weight; "width_free" holds layer products in the coordinates of the few directions that
+    their signals meet, each signal to a relative `tolerance` (docs/any_width.md): given weights as they are, those of
+    an `UnsampledProduct` in law; "auto" takes the cheaper. `progress` is called with the steps done.
 
     `after` goes on with a run of the same problem, network (as it was before that run), descent and `reduce`. `steps`
     and `records` still count from the first step of all: the records are those of the run of `steps` in one go, from
@@ -57,7 +66,13 @@ def train(
     Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
     """
     check_known("engine", engine, ENGINES)
-    dense, setup = Dense(jax.local_devices()[:1], reduce=reduce), Setup(problem, network, descent)
+    setup = Setup(problem, network, descent)
+    engine = choose_engine(engine, setup, steps, metrics, reduce)
+    if engine == "width_free":
+        if after is not None:
+            raise fail("after", 'None with engine "width_free"', "a run", "train for all steps at once")
+        return _train_width_free(setup, steps, records, metrics, reduce, tolerance, progress)
+    dense = Dense(jax.local_devices()[:1], reduce=reduce)
     standing = None if after is None else _standing(after, setup, reduce)
     step = record_steps_after(standing.steps, steps, records) if standing else record_steps(steps, records)
     chosen = choose(metrics, network)
@@ -67,6 +82,15 @@ def train(
             block = dense.resume(block, [standing])
         block, (run,) = _train(dense, block, 1, step, chosen, progress, diverged=after is not None and after.diverged)
         return run._replace(standing=dense.standing(block)[0])
+
+
+def _train_width_free(setup: Setup, steps, records, metrics, reduce: bool, tolerance: float, progress) -> Run:
+    """`train` with the width-free engine."""
+    check_tolerance(tolerance)
+    check_scope(setup, tuple(metrics or ()), reduce)
+    free = WidthFree(jax.local_devices()[:1], tolerance=tolerance)
+    (run,) = train_block(free, [setup], steps=steps, records=records, metrics=metrics, progress=progress)
+    return run
 
 
 def train_block(
@@ -111,36 +135,19 @@ def _train(
     engine: Engine, block: Any, count: int, step, chosen: Chosen, progress, *, diverged: bool = False
 ) -> tuple[Any, list[Run]]:
     """The block of `count` setups after the last step, and their runs; `diverged`: whether they had before."""
-    block, table, failed = _advance_through(engine, block, step, chosen, progress, diverged)
-    networks = engine.networks(block)
+    block, table = engine.follow(block, step, chosen, progress)
+    failed = np.logical_or.accumulate(~np.isfinite(table["loss"]) | diverged, axis=0)
+    networks, reductions = engine.networks(block), engine.reduction(block)
     return block, [
         Run(
             step=step,
             metrics={name: _until(failed[:, i], rows[:, i]) for name, rows in table.items()},
             network=networks[i],
-            diverged=bool(failed[-1, i]),
+            diverged=bool(failed[-1, i]) and not reductions[i].get("filled", False),
+            reduction=reductions[i],
         )
         for i in range(count)
     ]
-
-
-def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress, before: bool):
-    """From record to record until the last or until every run has diverged: the block, (records, setups) arrays."""
-    rows: list[Mapping[str, np.ndarray]] = []
-    diverged: list[Bool[np.ndarray, " setups"]] = []
-    for record, chunk in enumerate(np.diff(step, prepend=step[0])):
-        block, row = engine.advance(block, int(chunk), chosen)
-        rows.append(row)
-        failed = ~np.isfinite(row["loss"]) | before
-        diverged.append(failed | diverged[-1] if diverged else failed)
-        if progress is not None:
-            progress(int(step[record]))
-        if diverged[-1].all():
-            break
-    missing = len(step) - len(rows)
-    rows += [rows[-1]] * missing
-    diverged += [diverged[-1]] * missing
-    return block, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.stack(diverged)
 
 
 def _until(diverged: Bool[np.ndarray, " records"], rows: np.ndarray) -> np.ndarray:

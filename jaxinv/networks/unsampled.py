@@ -1,0 +1,70 @@
+"""Layer products whose weights need not exist: what is known is their law, or the map that came of training."""
+
+from typing import ClassVar, NoReturn
+
+import equinox as eqx
+from jaxtyping import Array, Float, Key
+
+from ..arrays import AnyArray
+from ..checks import ArgumentError
+
+
+class UnsampledProduct(eqx.Module):
+    """The law of a layer product: independent N(0, scale^2 / fan_in) entries. No weight is generated.
+
+    `sizes` are (measurement_dim, width, ..., signal_dim). `engine="width_free"` trains it whatever the width; to ask
+    for its arrays raises ArgumentError.
+    """
+
+    key: Key[Array, ""]
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+    is_linear: ClassVar[bool] = True
+    pads: ClassVar[bool] = False
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, L."""
+        return len(self.sizes) - 1
+
+    @property
+    def width(self) -> int:
+        """The hidden width, d_w; the number of measurements for a single layer."""
+        return max(self.sizes[1:-1], default=self.sizes[0])
+
+    @property
+    def weights(self) -> NoReturn:
+        """Raises ArgumentError: there are none."""
+        entries = sum(out * inn for inn, out in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        raise ArgumentError(
+            f"the weights of a network of width {self.width:,} and depth {self.depth} ({8 * entries / 2**30:,.3g} GiB) "
+            'were not generated; train it with engine="width_free", or build a narrower one for engine="dense"'
+        )
+
+
+class TrainedMap(eqx.Module):
+    """The map W_{L:1} of a network that was trained without its weights."""
+
+    matrix: Float[AnyArray, "signal_dim measurement_dim"]
+    width: int = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+    is_linear: ClassVar[bool] = True
+    pads: ClassVar[bool] = False
+
+    def __call__(
+        self, measurements: Float[AnyArray, "samples measurement_dim"]
+    ) -> Float[AnyArray, "samples signal_dim"]:
+        """Reconstructions of `measurements`; samples are rows."""
+        return measurements @ self.matrix.T
+
+    def end_to_end(self) -> Float[AnyArray, "signal_dim measurement_dim"]:
+        """W_{L:1}, the matrix of the whole map."""
+        return self.matrix
+
+    @property
+    def weights(self) -> NoReturn:
+        """Raises ArgumentError: there are none."""
+        raise ArgumentError(
+            f"the weights of this trained network of width {self.width:,} never existed, its map is end_to_end(); "
+            'train with engine="dense" for weights'
+        )
