@@ -35,7 +35,8 @@ class Recordable(Hashable, Protocol):
         ...
 
 
-TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "precision_bits", "digest", "arguments")
+TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "precision_bits", "digest", "arguments",
+         "width_free", "coordinates", "leak", "filled")  # fmt: skip
 """Names in the results and in stored files that a metric of your own cannot have."""
 
 Chosen = tuple[str | Recordable, ...]

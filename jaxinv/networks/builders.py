@@ -1,5 +1,7 @@
 """Networks for a problem, by width, depth and initialization."""
 
+from itertools import pairwise
+
 import jax
 from jaxtyping import Array, Key
 
@@ -8,6 +10,10 @@ from ..draws import Tag
 from ..problems.problem import Problem
 from .initializations import INITIALIZERS
 from .layers import LayerProduct, ReluNetwork
+from .unsampled import UnsampledProduct
+
+MOST_WEIGHTS = 2**31
+"""16 GiB in float64: more are not generated."""
 
 
 def layer_product(
@@ -18,12 +24,19 @@ def layer_product(
     depth: int = 5,
     init: str = "fan_in",
     scale: float = 1.0,
-) -> LayerProduct:
+    engine: str = "dense",
+) -> LayerProduct | UnsampledProduct:
     """A layer product for `problem` with `depth` layers, hidden width `width`, every layer times `scale`.
 
     `init` is one of INITIALIZERS. Depth 1 is a single (signal_dim, measurement_dim) matrix, which has no width.
-    The same key and depth give the same random numbers whatever the problem. Raises ArgumentError for a bad argument.
+    The same key and depth give the same random numbers whatever the problem. For `engine` "width_free" no weights of
+    `fan_in` are generated, nor where there would be more than MOST_WEIGHTS: what is returned is their law. Raises
+    ArgumentError for a bad argument.
     """
+    sizes = _sizes(problem, width, depth, init, scale)
+    weights = sum(out * inn for inn, out in pairwise(sizes))
+    if init == "fan_in" and depth > 1 and (engine == "width_free" or weights > MOST_WEIGHTS):
+        return UnsampledProduct(jax.random.fold_in(key, Tag.WEIGHTS), tuple(sizes), float(scale))
     return LayerProduct(tuple(_initial(key, problem, width, depth, init, scale)))
 
 
@@ -48,11 +61,16 @@ def relu_network(
 
 def _initial(key, problem, width, depth, init, scale):
     """The weights of an initialization by name, every layer times `scale`. Checks the arguments."""
+    sizes = _sizes(problem, width, depth, init, scale)
+    return [scale * weight for weight in INITIALIZERS[init](_layer_keys(key, depth), sizes)]
+
+
+def _sizes(problem, width, depth, init, scale):
+    """The dimensions of measurement, hidden and signal space; checks all arguments."""
     width, depth = check_count("width", width), check_count("depth", depth)
     check_known("init", init, INITIALIZERS)
     check_number("scale", scale, strict=True)
-    sizes = [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
-    return [scale * weight for weight in INITIALIZERS[init](_layer_keys(key, depth), sizes)]
+    return [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
 
 
 def _layer_keys(key, depth):

@@ -32,6 +32,10 @@ class UnsampledProduct(eqx.Module):
         """The hidden width, d_w; the number of measurements for a single layer."""
         return max(self.sizes[1:-1], default=self.sizes[0])
 
+    def any_width(self) -> "UnsampledProduct":
+        """The same with nothing said of width and scale: equal for all that one compilation serves."""
+        return UnsampledProduct(self.key, (self.sizes[0], *[0] * (self.depth - 1), self.sizes[-1]), 1.0)
+
     @property
     def weights(self) -> NoReturn:
         """Raises ArgumentError: there are none."""

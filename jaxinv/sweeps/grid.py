@@ -21,6 +21,7 @@ from ..problems.generators import subspace_problem
 from ..training.descent import gradient_descent
 from ..training.engine import ENGINES
 from ..training.setup import Setup
+from ..training.width_free.scope import check_tolerance
 from .digests import Uncovered, canonical, digest
 from .keyed import with_key
 
@@ -28,11 +29,12 @@ NUMERICS = 2
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
-RESERVED = ("record", "step", "diverged", "precision_bits", "method", "tolerance", "drop", *NAMES)
+RESERVED = ("record", "step", "diverged", "precision_bits", "width_free", "coordinates", "leak", "filled",
+            "method", "tolerance", "drop", *NAMES)  # fmt: skip
 """Names that an axis cannot have: those of the results, and those that xarray's `sel` takes for itself."""
 
-HANDED = ("key", "problem", "network")
-"""Arguments that the builders get from each other, never from an axis."""
+HANDED = ("key", "problem", "network", "engine")
+"""Arguments that the builders get from the sweep and from each other, never from an axis."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Sweep:
     and `records` (their number or the steps to record after) may be functions of arguments of the cell, taken by name,
     `records` of `steps` too; `where`, such a function, leaves out the cells for which it is false. `metrics` says what
     to record (None: all). `precision` is "float32", "float64" or "auto": float64 for the cells whose weight decay
-    float32 cannot resolve. `engine` is "dense". `reduce` False trains in plain coordinates.
+    float32 cannot resolve. `engine` is "dense", which holds every weight, "width_free", which holds layer products of
+    any width in the few directions that their signals meet, each to a relative `tolerance`, in float64, or "auto", the
+    cheaper of the two where both hold; a builder that takes `engine` is told. `reduce` False trains in plain coordinates.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
 
@@ -56,6 +60,7 @@ class Sweep:
     metrics: Sequence[str | Recordable] | None = None
     precision: str = "auto"
     engine: str = "dense"
+    tolerance: float = 1e-6
     where: Callable[..., bool] | None = None
     problem: Callable[..., Any] = subspace_problem
     network: Callable[..., Any] = layer_product
@@ -65,6 +70,9 @@ class Sweep:
     def __post_init__(self):
         check_known("precision", str(self.precision), PRECISIONS)
         check_known("engine", self.engine, ENGINES)
+        check_tolerance(self.tolerance)
+        if self.engine == "width_free" and self.precision == "float32":
+            raise fail("precision", "float64 or auto for engine 'width_free'", "float32", "pass precision='auto'")
         if not (callable(self.steps) or callable(self.records)):
             record_steps(self.steps, self.records)
         check_metrics(self.metrics)
@@ -210,14 +218,15 @@ class Cell:
         given = self.call(records, "records", steps=self.steps) if callable(records) else records
         return record_steps(self.steps, given).tolist()
 
-    def digest(self, precision: str, shared: Mapping[str, str] | None = None) -> str:
-        """The name of its result: a digest of everything that decides its numbers at a resolved `precision`.
+    def digest(self, precision: str, shared: Mapping[str, str] | None = None, engine: str = "dense") -> str:
+        """The name of its result: a digest of everything that decides its numbers, by `precision` and `engine` as resolved.
 
         What all cells of the sweep share enters as `shared`, its `shared_content`.
         """
         content = {"arguments": self.arguments, "seed": self.seed, "record_steps": self.record_steps}
         shared = self.sweep.shared_content() if shared is None else shared
-        return digest({**content, **shared, "precision": precision})
+        by = digest(engine if engine == "dense" else [engine, float(self.sweep.tolerance)])
+        return digest({**content, **shared, "engine": by, "precision": precision})
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -240,18 +249,18 @@ class Built:
         return made
 
 
-def assemble(cell: Cell, key: Any, built: Built | None = None) -> Setup:
-    """Problem, network and descent from the builders, each handed what it asks for by name."""
+def assemble(cell: Cell, key: Any, built: Built | None = None, engine: str = "dense") -> Setup:
+    """Problem, network and descent from the builders, each handed what it asks for by name, `engine` too."""
     sweep, arguments = cell.sweep, cell.arguments
     built = Built() if built is None else built
 
     def call(role: str, function, *handed):
-        given = dict(zip(HANDED, handed, strict=False))
+        given = {**dict(zip(HANDED, handed, strict=False)), "engine": engine}
         return function(**{n: given[n] for n in HANDED if n in given and n in sweep.builders[role]}, **arguments[role])
 
     names = [same_call(arguments[role]) for role in ("problem", "network")]
     problem = built.get((cell.seed, names[0]), lambda: call("problem", sweep.problem, key))
-    network = built.get((cell.seed, *names), lambda: call("network", sweep.network, key, problem))
+    network = built.get((cell.seed, engine, *names), lambda: call("network", sweep.network, key, problem))
     return Setup(problem, network, with_key(call("descent", sweep.descent, key, problem, network)))
 
 
@@ -263,9 +272,14 @@ def same_call(arguments: Mapping[str, Any]) -> str:
         return repr([(name, id(value)) for name, value in sorted(arguments.items())])
 
 
-def build_at(cell: Cell, precision: str, built: Built | None = None) -> Setup:
+def build_at(cell: Cell, precision: str, built: Built | None = None, engine: str = "dense") -> Setup:
     """`assemble` in float64 on the host, problem and network then cast to `precision`."""
     with jax.enable_x64(True), jax.default_device(host_device()):
-        problem, network, descent = assemble(cell, jax.random.key(cell.seed), built)
-        problem, network = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), (problem, network))
+        problem, network, descent = assemble(cell, jax.random.key(cell.seed), built, engine)
+        problem, network = jax.tree.map(lambda leaf: _in_precision(leaf, precision), (problem, network))
         return Setup(problem, network, descent)
+
+
+def _in_precision(leaf: Any, precision: str) -> Any:
+    """An array in `precision`; a key as it is."""
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, precision)

@@ -52,6 +52,7 @@ def label(
         "steps": sorted({cell.steps for cell in cells})[-1],
         "precision": sweep.precision,
         "engine": sweep.engine,
+        **({} if sweep.engine == "dense" else {"tolerance": sweep.tolerance}),
         "matmul_precision": "highest",
         "jax": jax.__version__,
         "devices": f"{len(devices)} x {devices[0].device_kind}",

@@ -13,11 +13,14 @@ from ..arrays import is_traced
 from ..checks import UnknownNumbers
 from ..measures.records import choose
 from ..networks.padding import pad_width
+from ..networks.unsampled import UnsampledProduct
 from ..training.decay import check_decay
 from ..training.descent import Descent
 from ..training.precision import check_float32, resolved
 from ..training.recorded import check_dims, check_sizes, recorded_shapes
-from ..training.setup import Setup
+from ..training.setup import Setup, check_weights
+from ..training.width_free.choice import cheaper
+from ..training.width_free.scope import check_scope, outside
 from .grid import RESERVED, Cell, assemble, build_at, same_call
 
 RESULTS = (*RESERVED, "step_size", "weight_decay")
@@ -58,11 +61,12 @@ class Plan:
     """A cell with what is known before it runs: `shape` is equal for cells that one compilation serves.
 
     `digest` is its name in the store, `width` what its hidden layers are padded to (None: not at all), `bytes` what it
-    takes on a device.
+    takes on a device; `engine` is "dense" or "width_free".
     """
 
     cell: Cell
     precision: str
+    engine: str
     digest: str
     shape: Any
     width: int | None
@@ -85,11 +89,11 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
             seen[call], setup = _trace(cell, layout)
-            if own and seen[call].shape not in recorded:
+            if own and seen[call].engine == "dense" and seen[call].shape not in recorded:
                 recorded[seen[call].shape] = recorded_shapes(setup, cell.sweep.reduce, own)
                 check_sizes(own, recorded.values())
-        decay_per_step, shape, width, entries = seen[call]
-        precision = cell.sweep.precision
+        decay_per_step, shape, width, entries, engine = seen[call]
+        precision = cell.sweep.precision if engine == "dense" else "float64"
         if precision != "float64" and decay_per_step is None:
             decay_per_step = _built_decay(cell)
         if decay_per_step is not None:
@@ -97,9 +101,9 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
         if precision == "float32" and decay_per_step is not None:
             check_float32(decay_per_step)
         size = entries * int(precision[-2:]) // 8
-        name = cell.digest(precision, shared) if named else ""
-        alike = precision, shape, width, tuple(cell.record_steps)
-        plans.append(Plan(cell, precision, name, alike, width, size))
+        name = cell.digest(precision, shared, engine) if named else ""
+        alike = precision, engine, shape, width, tuple(cell.record_steps)
+        plans.append(Plan(cell, precision, engine, name, alike, width, size))
     return plans
 
 
@@ -107,6 +111,10 @@ def _built_decay(cell: Cell) -> float:
     """step_size * weight_decay where the builder makes it from random numbers."""
     descent = build_at(cell, "float64").descent
     return float(descent.step_size) * float(descent.weight_decay)
+
+
+WIDE_ENTRIES = 2**14
+"""Of a layer at a record in the width-free engine, at the capacity that most runs need."""
 
 
 class _Trace(NamedTuple):
@@ -119,16 +127,32 @@ class _Trace(NamedTuple):
     shape: Any
     width: int | None
     entries: int
+    engine: str
 
 
 def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
     """What the call tells, and the setup it made, its arrays known by their shapes."""
+    sweep = cell.sweep
+    asked = tuple(sweep.metrics or ())
+    if sweep.engine == "width_free":
+        trace, setup = _trace_for(cell, layout, "width_free")
+        check_scope(setup, asked, sweep.reduce)
+        return trace, setup
+    trace, setup = _trace_for(cell, layout, "dense")
+    if sweep.engine == "auto" and sweep.precision != "float32" and not outside(setup, asked, sweep.reduce):
+        if cheaper(setup) == "width_free":
+            return _trace_for(cell, layout, "width_free")
+    check_weights(setup.network)
+    return trace, setup
+
+
+def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
     products: list[float | None] = []
     widths: list[int | None] = []
     descents: list[Descent] = []
 
     def trace(key):
-        problem, network, descent = assemble(cell, key)
+        problem, network, descent = assemble(cell, key, engine=engine)
         choose(cell.sweep.metrics, network)
         descents.append(descent)
         product = descent.step_size * descent.weight_decay
@@ -146,10 +170,11 @@ def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
         except (UnknownNumbers, jax.errors.JAXTypeError):  # a builder that looks at its random numbers
             traced = trace(jax.random.key(cell.seed))
             products = [None]  # another seed may have another
-    leaves, structure = jax.tree.flatten(traced)
+    problem, network, descent = traced
+    unsampled = isinstance(network, UnsampledProduct)
+    leaves, structure = jax.tree.flatten((problem, network.any_width() if unsampled else network, descent))
     shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     setup = Setup(*traced)
-    problem, network, _ = setup
     if not is_traced(descents[-1].step_size, descents[-1].weight_decay):
         with suppress(jax.errors.JAXTypeError):  # an optimizer that holds random numbers is checked when it is built
             check_decay(descents[-1], network)
@@ -157,7 +182,9 @@ def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
     entries = 8 * sum(leaf.size for leaf in jax.tree.leaves(network)) + 6 * problem.signal_dim * problem.measurement_dim
     if not (cell.sweep.reduce and network.is_linear):
         entries += problem.samples * (problem.signal_dim + problem.measurement_dim)
-    return _Trace(products[0], shape, widths[0], entries), setup
+    if engine == "width_free":
+        entries += WIDE_ENTRIES * network.depth * len(cell.record_steps)
+    return _Trace(products[0], shape, widths[0], entries, engine), setup
 
 
 def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:

@@ -10,8 +10,10 @@ import jax
 import numpy as np
 
 from ..training.dense import Dense
+from ..training.engine import Engine
 from ..training.run import Run, train_block
 from ..training.setup import Setup
+from ..training.width_free.engine import WidthFree
 from .digests import Uncovered, digest
 from .grid import Built, Cell, Sweep, build_at, same_call
 from .labels import label
@@ -26,7 +28,8 @@ Progress = Callable[[int, int, str], None]
 
 def build(cell: Cell) -> Setup:
     """Problem, network and descent of one cell, as the sweep trains them (`ji.train(*ji.build(cell), steps=...)`)."""
-    return build_at(cell, plan_cells([cell], named=False)[0].precision)
+    (plan,) = plan_cells([cell], named=False)
+    return build_at(cell, plan.precision, engine=plan.engine)
 
 
 def run_sweep(
@@ -47,7 +50,8 @@ def run_sweep(
     `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
     it is given. Variables of the result: every metric, `diverged`, `step_size`, `weight_decay`, `precision_bits`;
     coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or
-    "". All arguments are checked before anything is written. Raises ArgumentError (a ValueError) for a bad one.
+    "". Where `engine` is not "dense" also `width_free`, whether that engine ran the cell, and what it says of itself:
+    `coordinates`, `leak` and `filled` (see `Run`). All arguments are checked before anything is written. Raises ArgumentError (a ValueError) for a bad one.
     """
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
@@ -92,8 +96,10 @@ _known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress, made_by: str) -> Batch:
     sweep = block[0].cell.sweep
-    setups = [build_at(plan.cell, plan.precision, built) for plan in block]
-    engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce)
+    setups = [build_at(plan.cell, plan.precision, built, plan.engine) for plan in block]
+    engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce)
+    if block[0].engine == "width_free":
+        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance)
     step = block[0].cell.record_steps
     runs: dict[int, Run] = {}
     for members in alike(setups):
@@ -120,7 +126,18 @@ def _silent(done: int, total: int, what: str) -> None:
 
 
 def _scalars(block: Sequence[Plan], setups: Sequence[Setup], runs: Mapping[int, Run]) -> dict[str, list]:
-    return {
+    held = [runs[i].reduction for i in range(len(block))]
+    reduced = (
+        {}
+        if block[0].cell.sweep.engine == "dense"
+        else {
+            "width_free": [plan.engine == "width_free" for plan in block],
+            "coordinates": [float(one.get("coordinates", np.nan)) for one in held],
+            "leak": [float(one.get("leak", np.nan)) for one in held],
+            "filled": [bool(one.get("filled", False)) for one in held],
+        }
+    )
+    return reduced | {
         "diverged": [runs[i].diverged for i in range(len(block))],
         "step_size": [float(descent.step_size) for _, _, descent in setups],
         "weight_decay": [float(descent.weight_decay) for _, _, descent in setups],

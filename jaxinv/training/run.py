@@ -67,7 +67,7 @@ def train(
     """
     check_known("engine", engine, ENGINES)
     setup = Setup(problem, network, descent)
-    engine = choose_engine(engine, setup, steps, metrics, reduce)
+    engine = choose_engine(engine, setup, metrics, reduce)
     if engine == "width_free":
         if after is not None:
             raise fail("after", 'None with engine "width_free"', "a run", "train for all steps at once")

@@ -70,7 +70,7 @@ class Task(eqx.Module):
 
 def begin(task: Task) -> Standing:
     """The run before its first step."""
-    first, known = task.start.first(jax.random.fold_in(task.key, 0), task.capacity)
+    first, known = task.start.first(task.capacity)
     trained, zero = Trained(first, jnp.zeros_like(known.start), jnp.ones(())), jnp.zeros(())
     standing = Standing(
         known, trained, task.descent.optimizer().init(trained), _signals(task, known, trained),
@@ -187,7 +187,7 @@ def _look(task: Task, now: Standing) -> Standing:
     outputs = jnp.append(_sizes(now.signals.inputs)[1:], jnp.linalg.norm(now.signals.output))
     into = jnp.append(jnp.linalg.norm(now.signals.first_slope), _sizes(now.signals.slopes)[:-1])
     forward, backward = _scales(task, trained.share, outputs, into, now.steepest)
-    key = jax.random.fold_in(task.key, now.looks + 2)
+    key = jax.random.fold_in(task.key, now.looks)
 
     def visit(turn, carry):
         """Layers 0, 1, ... forward and then ..., 1, 0 back."""

@@ -80,7 +80,7 @@ class WidthFree:
         return list(block.reduction)
 
     def _follow(self, block: Followed, waiting: dict[int, Any], step, chosen: Chosen, capacity: int, last: bool):
-        """Those `waiting` in `capacity` coordinates: what was found of each that has room, and the others as they stand.
+        """Those `waiting` in `capacity` coordinates: what was found of those that have room, and the others as they stand.
 
         Of a run found: what was recorded, where it ended, and how it was held. The `last` capacity is room for all.
         """

@@ -26,7 +26,7 @@ class Given(eqx.Module):
     gains: Float[Array, "layers 2"]
     known_outputs: Int[Array, ""]
 
-    def first(self, key: Key[Array, ""], capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
+    def first(self, capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
         """W_1(0) on the range of the data, and what is known before the first step."""
         layers, size, _ = self.weights.shape
         known = nothing_known(layers, capacity, size)

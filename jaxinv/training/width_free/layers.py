@@ -38,7 +38,7 @@ class Start(Protocol):
     sizes: Int[Array, " spaces"]
     gains: Float[Array, "layers 2"]
 
-    def first(self, key: Key[Array, ""], capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
+    def first(self, capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
         """W_1(0) on the range of the data, and what is known before the first step."""
         ...
 

@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ...arrays import cast, rounding
+from ...draws import normal
 from ...networks.layers import LayerProduct
 from ...networks.unsampled import TrainedMap, UnsampledProduct
 from ...problems.coordinates import Coordinates, rotated_coordinates
 from ..descent import Descent
 from ..setup import Setup
 from .given import Given
-from .sampled import Sampled
+from .sampled import Sampled, for_triangle, triangle
 
 
 class Prepared(eqx.Module):
@@ -77,11 +78,12 @@ def _sampled(network: UnsampledProduct, coordinates: Coordinates, known):
     signal_dim = len(known)
     sizes = [network.width] * (network.depth - 1) + [signal_dim]
     fan_in = np.array([measurement_dim, *sizes[:-1]], float)
+    normals = np.asarray(normal(jax.random.fold_in(network.key, 2), (for_triangle(rank),)), np.float64)
     start = Sampled(
         deviations=network.scale / np.sqrt(fan_in),
+        first_weight=network.scale / fan_in[0] ** 0.5 * triangle(normals, rank, network.width),
         sizes=np.array(sizes, np.int64),
         known_outputs=np.array(known.shape[1]),
-        rank=rank,
         off_range=measurement_dim - rank,
         signal_dim=signal_dim,
     )

@@ -12,21 +12,23 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ...arrays import AnyArray, namespace
 from .layers import Known, in_use, nothing_known, turned
 
 
 class Sampled(eqx.Module):
     """Independent N(0, deviation^2) entries: `deviations` of all layers, W_1 first.
 
+    `first_weight` is W_1 on the range of the data, in the coordinates of space 0 that it leads to: triangular.
     `sizes` are the dimensions of spaces 0, 1, ..., the last of them `signal_dim`; the first `known_outputs` coordinates
-    of the last are those of the targets. The data have `rank`, `off_range` dimensions of measurement space lie beside.
+    of the last are those of the targets. `off_range` dimensions of measurement space lie beside the data.
     Random numbers do not depend on the capacity: a run goes the same way with more room.
     """
 
     deviations: Float[Array, " depth"]
+    first_weight: Float[Array, "rank rank"]
     sizes: Int[Array, " spaces"]
     known_outputs: Int[Array, ""]
-    rank: int = eqx.field(static=True)
     off_range: int = eqx.field(static=True)
     signal_dim: int = eqx.field(static=True)
 
@@ -36,13 +38,13 @@ class Sampled(eqx.Module):
         sizes = self.sizes.astype(self.deviations.dtype)
         return self.deviations[1:, None] * jnp.sqrt(jnp.stack([sizes[1:], sizes[:-1]], axis=1))
 
-    def first(self, key: Key[Array, ""], capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
+    def first(self, capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
         """W_1(0) on the range of the data, and what is known before the first step."""
-        upper = triangle(key, self.rank, self.sizes[0])
         known = nothing_known(len(self.deviations) - 1, capacity)
-        used = known.used.at[0].set(jnp.minimum(self.rank, self.sizes[0])).at[-1].set(self.known_outputs)
-        padded = jnp.zeros((capacity, self.rank)).at[: self.rank].set(self.deviations[0] * upper)
-        return padded, eqx.tree_at(lambda known: known.used, known, used)
+        rank = len(self.first_weight)
+        used = known.used.at[0].set(jnp.minimum(rank, self.sizes[0])).at[-1].set(self.known_outputs)
+        first = jnp.zeros((capacity, rank)).at[:rank].set(self.first_weight)
+        return first, eqx.tree_at(lambda known: known.used, known, used)
 
     def images(
         self,
@@ -59,11 +61,13 @@ class Sampled(eqx.Module):
         matrix = turned(known.start[layer], forward)
         other = jnp.where(forward, known.left[layer], known.right[layer])
         used, size = known.used[space], self.sizes[space]
-        across, beyond = jax.random.split(key)
-        normals = jnp.where(in_use(used, capacity)[:, None], jax.random.normal(across, directions.shape), 0)
-        room = jnp.zeros((capacity + most, most))
-        news = jax.lax.dynamic_update_slice(room, triangle(beyond, most, size - used), (used, jnp.zeros_like(used)))
-        fresh = normals - other @ normals + news[:capacity]
+        # numbers on coordinates come last: those before them do not depend on the capacity
+        normals = jax.random.normal(key, (for_triangle(most) + directions.size,))
+        beyond, across = jnp.split(normals, [for_triangle(most)])
+        across = jnp.where(in_use(used, capacity)[:, None], across.reshape(directions.shape), 0)
+        room, upper = jnp.zeros((capacity + most, most)), triangle(beyond, most, size - used)
+        news = jax.lax.dynamic_update_slice(room, upper, (used, jnp.zeros_like(used)))
+        fresh = across - other @ across + news[:capacity]
         images = matrix @ directions + self.deviations[layer + 1] * fresh
         return images, jnp.minimum(used + count, size), known.bases[space]
 
@@ -72,37 +76,47 @@ class Sampled(eqx.Module):
         return complete(self, key, known)
 
 
-def triangle(key: Key[Array, ""], columns: int, freedom: Int[Array, ""]) -> Float[Array, "columns columns"]:
+PROPOSALS = 8
+"""Each is accepted with a probability above 0.95 or, from 3 degrees of freedom on, 0.97."""
+
+FOR_CHI = 3 * PROPOSALS + 2
+"""Normal numbers that a chi length takes."""
+
+
+def triangle(normals: Float[AnyArray, " numbers"], columns: int, freedom: Any) -> Float[AnyArray, "columns columns"]:
     """The triangular factor R of a standard Gaussian matrix of `freedom` rows: G = Q R, Q uniform and independent.
 
     Normals above the diagonal, chi lengths of falling degrees of freedom on it (Bartlett). Rows beyond `freedom` are 0.
+    Takes `for_triangle(columns)` numbers.
     """
-    above, along = jax.random.split(key)
-    left = freedom - jnp.arange(columns)
-    upper = jnp.triu(jax.random.normal(above, (columns, columns)), 1) + jnp.diag(chi(along, left))
-    return jnp.where(left[:, None] > 0, upper, 0)
+    xp, left = namespace(normals), freedom - namespace(normals).arange(columns)
+    above, along = xp.split(normals, [columns**2])
+    upper = xp.triu(above.reshape(columns, columns), 1) + xp.diag(chi(along.reshape(columns, FOR_CHI), left))
+    return xp.where(left[:, None] > 0, upper, 0)
 
 
-PROPOSALS = 16
-"""Each is accepted with probability above 0.95: that none is, does not happen."""
+def for_triangle(columns: int) -> int:
+    """Normal numbers that `triangle` takes."""
+    return columns * (columns + FOR_CHI)
 
 
-def chi(key: Key[Array, ""], freedom: Int[Array, "..."]) -> Float[Array, "..."]:
-    """Lengths of Gaussian vectors with so many entries, 1 where there are fewer.
+def chi(normals: Float[AnyArray, "*shape numbers"], freedom: Any) -> Float[AnyArray, "*shape"]:
+    """Lengths of Gaussian vectors with so many entries, of 1 where there are fewer.
 
-    2 Gamma(freedom / 2) by Marsaglia and Tsang, 2000, a Gamma(a) as Gamma(a + 1) times a uniform number to the power
-    1/a. As many proposals at once, in place of a loop as in `jax.random.gamma`, which takes a second to compile.
+    The root of 2 Gamma(freedom/2), by Marsaglia and Tsang (2000): a Gamma(a) is a Gamma(a + 1) times a uniform number
+    to the power 1/a. All proposals at once, and uniform numbers from pairs of normals, whose squares are -2 log u: in
+    place of a loop as in `jax.random.gamma`, which takes a second to compile.
     """
-    half = jnp.maximum(freedom, 1) / 2
+    xp = namespace(normals)
+    half = xp.maximum(freedom, 1) / 2
     shift = half + 1 - 1 / 3
-    normals, uniforms, power = jax.random.split(key, 3)
-    shape = (*half.shape, PROPOSALS)
-    x, u = jax.random.normal(normals, shape), jax.random.uniform(uniforms, shape, minval=jnp.finfo(float).tiny)
-    cube = (1 + x / (3 * jnp.sqrt(shift))[..., None]) ** 3
-    margin = 0.5 * x**2 + shift[..., None] * (1 - cube + jnp.log(jnp.maximum(cube, jnp.finfo(float).tiny)))
-    accepted = (cube > 0) & (jnp.log(u) < margin)
-    first = jnp.take_along_axis(cube, jnp.argmax(accepted, axis=-1)[..., None], axis=-1)[..., 0]
-    return jnp.sqrt(2 * shift * first * jax.random.uniform(power, half.shape) ** (1 / half))
+    x, first, second, powers = xp.split(normals, [PROPOSALS, 2 * PROPOSALS, 3 * PROPOSALS], axis=-1)
+    cube = (1 + x / (3 * xp.sqrt(shift))[..., None]) ** 3
+    positive = cube > 0
+    margin = x**2 + 2 * shift[..., None] * (1 - cube + xp.log(xp.where(positive, cube, 1)))
+    accepted = positive & (-(first**2 + second**2) < margin)
+    chosen = xp.take_along_axis(cube, xp.argmax(accepted, axis=-1)[..., None], axis=-1)[..., 0]
+    return xp.sqrt(2 * shift * chosen * xp.exp(-xp.sum(powers**2, axis=-1) / (2 * half)))
 
 
 class CompleteSample(eqx.Module):
@@ -152,14 +166,15 @@ def complete(sampled: Sampled, key: Key[Array, ""], known: Known) -> CompleteSam
     news = [sampled.off_range + layer * capacity for layer in range(layers + 1)]
     news[-1] = min(news[-1], sampled.signal_dim)
     columns = [sampled.off_range, *(capacity + new for new in news[:-1])]
-    normals, lengths = jax.random.split(key)
     shapes = [(capacity + new, inn) for new, inn in zip(news, columns, strict=True)]
-    generated = _pieces(jax.random.normal(normals, (sum(out * inn for out, inn in shapes),)), shapes)
     free = sampled.sizes - known.used
     beyond = jnp.maximum(free[:-1] - jnp.array(news[:-1]), 0)
     rows = sampled.sizes[1:] - jnp.round(jnp.trace(known.left, axis1=1, axis2=2)).astype(free.dtype)
     freedom = free[:, None] - jnp.arange(max(columns))
-    lengths = chi(lengths, jnp.concatenate([freedom.ravel(), rows * beyond]))
+    entries = sum(out * inn for out, inn in shapes)
+    normals = jax.random.normal(key, (entries + (freedom.size + len(rows)) * FOR_CHI,))
+    generated = _pieces(normals, shapes)
+    lengths = chi(normals[entries:].reshape(-1, FOR_CHI), jnp.concatenate([freedom.ravel(), rows * beyond]))
     diagonals, rest = lengths[: freedom.size].reshape(freedom.shape), lengths[freedom.size :]
 
     def gaussian(space):
