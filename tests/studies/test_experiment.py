@@ -100,7 +100,9 @@ def test_a_file_can_import_its_neighbours_which_count_in_its_source(tmp_path, mo
 
     def steps_and_source(folder):
         (found,) = find((), folder)
-        return found.named_grids("quick")[""].steps, found.source
+        sweep = found.named_grids("quick")[""]
+        assert isinstance(sweep, ji.Sweep)
+        return sweep.steps, found.source
 
     first, second = steps_and_source(one), steps_and_source(two)
     assert (first[0], second[0]) == (6, 8)

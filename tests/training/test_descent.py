@@ -154,4 +154,4 @@ def test_a_momentum_that_is_no_number_is_refused(momentum):
 @pytest.mark.usefixtures("unchecked")
 def test_reduce_is_true_or_false():
     with pytest.raises(ji.ArgumentError, match="reduce must be True or False, got 'no'"):
-        ji.train(*setup(), steps=2, reduce="no")
+        ji.train(*setup(), steps=2, reduce="no")  # pyright: ignore[reportArgumentType]
