@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Integer
 
-from ..checks import ArgumentError, check_count, check_known, fail
+from ..checks import ArgumentError, check_count, check_known, fail, shown
 from .metrics import METRICS, NAMES, available
 from .view import View
 
@@ -55,6 +55,12 @@ def choose(wanted: Sequence[str | Recordable] | None, network: Any) -> Chosen:
 
 def check_metrics(wanted: Sequence[str | Recordable] | None) -> None:
     """ArgumentError unless each is the name of a metric, or a Metric whose name is its own."""
+    if isinstance(wanted, str | Recordable):
+        raise fail("metrics", "a list of names and Metrics", shown(getattr(wanted, "name", wanted)),
+                   "put it into brackets")  # fmt: skip
+    for metric in wanted or ():
+        if not isinstance(metric, str | Recordable):
+            raise fail("metrics", "names and Metrics", shown(metric), f"known: {', '.join(sorted(NAMES))}")
     names = [metric if isinstance(metric, str) else metric.name for metric in wanted or ()]
     own_coordinates(wanted)
     for metric, name in zip(wanted or (), names, strict=True):

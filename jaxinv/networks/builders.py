@@ -3,7 +3,8 @@
 import jax
 from jaxtyping import Array, Key
 
-from ..checks import check_count, check_known, check_number
+from ..arrays import is_traced
+from ..checks import check_count, check_known, check_number, fail
 from ..draws import Tag
 from ..problems.problem import Problem
 from .initializations import INITIALIZERS
@@ -51,6 +52,9 @@ def _initial(key, problem, width, depth, init, scale):
     width, depth = check_count("width", width), check_count("depth", depth)
     check_known("init", init, INITIALIZERS)
     check_number("scale", scale, strict=True)
+    most = 10.0 ** min(15, 300 / (2 * depth))  # the loss has its power 2 * depth
+    if not is_traced(scale) and scale > most:
+        raise fail("scale", f"at most {most:.3g} at depth {depth}, or the loss is no number", f"{scale:g}", "pass less")
     sizes = [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
     return [scale * weight for weight in INITIALIZERS[init](_layer_keys(key, depth), sizes)]
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ..checks import check_matrix
+from ..checks import check_known, check_matrix, fail, shown
 from ..draws import Tag, normal, orthonormal
 
 
@@ -34,6 +34,15 @@ def given(matrix: Any) -> Float[Array, "measurement_dim signal_dim"]:
     """Your own matrix as an operator, in the default float type. Raises ArgumentError unless finite, real and 2-d."""
     check_matrix("operator", matrix, "(measurement_dim, signal_dim)")
     return jnp.asarray(matrix, jnp.result_type(float))
+
+
+def named(name: Any) -> Any:
+    """The generator of that name. Raises ArgumentError for another, and for a matrix, which makes a Problem."""
+    if not isinstance(name, str):
+        raise fail("operator", f"one of {', '.join(sorted(GENERATORS))}", shown(name),
+                   "for a matrix of your own pass problem=, which builds ji.Problem(operator=, signals=)")  # fmt: skip
+    check_known("operator", name, GENERATORS)
+    return GENERATORS[name]
 
 
 def norm(operator: Float[Array, "measurement_dim signal_dim"]) -> Float[Array, ""]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import host_device, plain_values
-from ..checks import ArgumentError, check_count, check_known, fail, nearest
+from ..checks import ArgumentError, check_count, check_flag, check_known, fail, nearest
 from ..measures.metrics import NAMES
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
 from ..networks.builders import layer_product
@@ -65,6 +65,7 @@ class Sweep:
     def __post_init__(self):
         check_known("precision", str(self.precision), PRECISIONS)
         check_known("engine", self.engine, ENGINES)
+        check_flag("reduce", self.reduce)
         if not (callable(self.steps) or callable(self.records)):
             record_steps(self.steps, self.records)
         check_metrics(self.metrics)

@@ -70,7 +70,7 @@ class Dense:
     def advance(self, block: Block, steps: int, chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
         """The block `steps` steps later, and what is `chosen` there: arrays, setups first."""
         total = block.steps + steps
-        factors = self._factors(block, total)[block.filled].astype(block.batch.coordinates.targets.dtype)
+        factors = cast(self._factors(block, total)[block.filled], block.batch.coordinates.targets.dtype)
         state, records = advance_block(block.mesh, block.batch, block.state, jnp.asarray(steps), factors, chosen)
         there = {
             name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()

@@ -78,11 +78,12 @@ class Descent(eqx.Module):
             raise ArgumentError("the decay off the range of the data is known for gradient descent and momentum only; "
                                 "train with reduce=False")  # fmt: skip
         eta, decay, beta = float(self.step_size), float(self.weight_decay), self.momentum
-        if beta == 0:
-            return (1.0 - eta * decay) ** np.asarray(steps, np.float64)
-        # (weight, velocity) <- (weight - eta v', v'), v' = decay weight + beta velocity
-        once = np.array([[1 - eta * decay, -eta * beta], [decay, beta]])
-        return np.array([np.linalg.matrix_power(once, int(t))[0, 0] for t in steps])
+        with np.errstate(over="ignore", invalid="ignore"):  # a block that grows without bound: the run diverges
+            if beta == 0:
+                return (1.0 - eta * decay) ** np.asarray(steps, np.float64)
+            # (weight, velocity) <- (weight - eta v', v'), v' = decay weight + beta velocity
+            once = np.array([[1 - eta * decay, -eta * beta], [decay, beta]])
+            return np.array([np.linalg.matrix_power(once, int(t))[0, 0] for t in steps])
 
 
 def gradient_descent(
@@ -104,6 +105,7 @@ def gradient_descent(
     """
     if gamma is not None and weight_decay is not None:
         raise ArgumentError("gamma and weight_decay exclude each other: gamma sets weight_decay; pass one of them")
+    check_number("momentum", momentum)
     largest, smallest = problem.signal_extremes
     m, d = problem.measurement_dim, problem.signal_dim
     if step_size is None:

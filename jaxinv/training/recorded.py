@@ -18,9 +18,10 @@ def check_dims(metrics: Iterable[Recordable], taken: Iterable[str]) -> None:
     names = {*taken, *(metric.name for metric in metrics)}
     for metric in metrics:
         dims = metric.dims
-        plain = isinstance(dims, tuple) and all(isinstance(dim, str) for dim in dims)
+        plain = isinstance(dims, tuple) and all(isinstance(dim, str) and dim.isidentifier() for dim in dims)
         if not plain or len(set(dims)) < len(dims):
-            raise fail(f"dims of metric {metric.name!r}", "a tuple of different names", repr(dims), 'pass ("name",)')
+            raise fail(f"dims of metric {metric.name!r}", "a tuple of different names, each a word", repr(dims),
+                       'pass ("name",)')  # fmt: skip
         if clash := names.intersection(dims):
             raise fail(f"dims of metric {metric.name!r}", "names that the results do not use", repr(dims),
                        f"rename {min(clash)!r}")  # fmt: skip

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from ..checks import ArgumentError, check_known, fail
-from ..measures.records import Chosen, Recordable, choose, record_steps, record_steps_after
+from ..checks import ArgumentError, check_flag, check_known, fail
+from ..measures.records import Chosen, Recordable, check_metrics, choose, record_steps, record_steps_after
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
@@ -57,6 +57,8 @@ def train(
     Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
     """
     check_known("engine", engine, ENGINES)
+    check_flag("reduce", reduce)
+    check_metrics(metrics)
     dense, setup = Dense(jax.local_devices()[:1], reduce=reduce), Setup(problem, network, descent)
     standing = None if after is None else _standing(after, setup, reduce)
     step = record_steps_after(standing.steps, steps, records) if standing else record_steps(steps, records)

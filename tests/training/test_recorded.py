@@ -48,6 +48,8 @@ BAD = {
     "record": ([ji.Metric("own", pair, ("record",))], "dims of metric 'own' must be .* rename 'record'"),
     "step size": ([ji.Metric("own", pair, ("step_size",))], "dims of metric 'own' must be .* rename 'step_size'"),
     "its name": ([ji.Metric("own", pair, ("own",))], "dims of metric 'own' must be .* rename 'own'"),
+    "slash": ([ji.Metric("own", pair, ("a/b",))], "dims of metric 'own' must be a tuple of .*, each a word"),
+    "point": ([ji.Metric("own", pair, (".",))], "dims of metric 'own' must be a tuple of .*, each a word"),
     "twice": ([ji.Metric("own", first, ("k", "k"))], "dims of metric 'own' must be a tuple of different names"),
 }  # fmt: skip
 
