@@ -41,7 +41,7 @@ def assert_divergence_helps_no_claim(
                 for i, (then, now) in enumerate(zip(before, after, strict=True)):
                     moved = i in chosen and where is row
                     assert then.holds or not now.holds or moved, f"{i}, {where}: {then.line()}; {now.line()}"
-        one_seed = {name: {"seed": cell[name]["seed"]} for name in grids}
+        one_seed = {name: {"seed": healthy[name]["seed"].values[-1]} for name in grids}
         for verdict in judged(experiment, diverged(healthy, one_seed, rng)):
             about_all = re.search(WORST, verdict.claim) and not re.search(MIDDLE, verdict.claim)
             assert not (about_all and verdict.holds), verdict.line()
