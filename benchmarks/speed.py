@@ -62,8 +62,8 @@ def loop_at(loop: str, precision: str, width: int, depth: int, samples: int) -> 
     else:
         timed, weights = (torch_loop if loop in TORCH else jax_loop)(setup(0), loop.endswith("compressed data"))
     pairs = zip(weights, reference(precision, width, depth, samples), strict=True)
-    apart = max(float(np.max(np.abs(own - full)) / np.max(np.abs(full))) for own, full in pairs)
-    return timed._replace(measured={**timed.measured, "apart": apart})
+    apart = np.max([np.max(np.abs(own - full)) / np.max(np.abs(full)) for own, full in pairs])  # NaN where one is
+    return timed._replace(measured={**timed.measured, "apart": float(apart)})
 
 
 def jaxinv_at(width: int, depth: int, samples: int, replicas: int = 0) -> ji.Timed:

@@ -86,6 +86,9 @@ def test_a_loop_that_follows_other_iterates_is_told(speed, monkeypatch):
     monkeypatch.setattr(speed, "setup_at", lambda *_, **__: other)
     with run_settings():
         assert speed.loop_at("JAX jit, compressed data", "float64", **{**TINY, "samples": 31}).measured["apart"] < 1e-11
+        first, *rest = speed.reference("float64", **{**TINY, "samples": 31})
+        monkeypatch.setattr(speed, "reference", lambda *_: [first, *(weight * np.nan for weight in rest)])
+        assert np.isnan(speed.loop_at("JAX jit, compressed data", "float64", **TINY).measured["apart"])
         monkeypatch.setattr(speed, "reference", lambda *_: [weight + 0.1 for weight in other.network.weights])
         assert speed.loop_at("JAX jit, compressed data", "float64", **TINY).measured["apart"] > 0.01
 
@@ -161,6 +164,21 @@ def test_the_claims_hold_on_times_like_those_measured(speed, preset):
 )
 def test_each_claim_fails_where_it_is_violated(speed, number, name, variable, change):
     verdicts = speed.claims(changed(made_up(speed, "paper"), name, variable, change))
+    assert [i for i, verdict in enumerate(verdicts) if not verdict.holds] == [number]
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "variable", "point"),
+    [
+        (2, "loops", "ms", {"precision": "float32", "loop": "JAX jit, full data"}),
+        (2, "loops", "ms", {"precision": "float64", "loop": "jaxinv"}),
+        (3, "samples", "ms", {"samples": 100}),
+        (3, "samples", "ms", {"samples": 1000}),
+        (4, "memory", "peak_MiB", {"replicas": 4}),
+    ],
+)
+def test_a_time_that_is_missing_or_one_to_compare_with_fails(speed, number, name, variable, point):
+    verdicts = speed.claims(changed(made_up(speed, "paper"), name, variable, lambda v: at(v, np.nan, **point)))
     assert [i for i, verdict in enumerate(verdicts) if not verdict.holds] == [number]
 
 
