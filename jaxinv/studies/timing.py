@@ -213,7 +213,7 @@ def dense_steps(setups: Sequence[Setup], done: int = 0, *, records: bool = False
 
     def advance(steps, chosen=()):
         for i, block in enumerate(blocks):
-            blocks[i], _ = engine.advance(block, steps, chosen)
+            blocks[i], _ = engine.advance(block, [steps], chosen)
             jax.block_until_ready(blocks[i].state)
 
     weights = sum(leaf.size for leaf in jax.tree.leaves(blocks[0].state.network)) / size

@@ -68,11 +68,11 @@ def test_metrics_of_the_views_are_those_recorded(reduce, momentum):
         block = engine.prepare(setups)
         assert len(engine.views(block)) == 3
         for steps in (0, 40):
-            block, recorded = engine.advance(block, steps, metrics.NAMES)
+            block, recorded = engine.advance(block, [steps], metrics.NAMES)
             for i, view in enumerate(engine.views(block)):
                 for name, metric in metrics.METRICS.items():
                     value = float(metric(view, setups[i].descent.weight_decay))
-                    assert value == pytest.approx(recorded[name][i], rel=1e-9, abs=1e-12), name
+                    assert value == pytest.approx(recorded[name][0, i], rel=1e-9, abs=1e-12), name
         assert block.steps == 40
 
 
@@ -80,7 +80,7 @@ def test_views_and_networks_show_the_same_map():
     problem, network, descent = setup(gamma=0.2)
     engine = Dense(ONE)
     with run_settings():
-        block, _ = engine.advance(engine.prepare([Setup(problem, network, descent)]), 30, ())
+        block, _ = engine.advance(engine.prepare([Setup(problem, network, descent)]), [30], ())
         (view,), (trained,) = engine.views(block), engine.networks(block)
     assert view.coordinates.rotation is not None
     assert view.end_to_end is not None
@@ -104,9 +104,9 @@ def test_advancing_in_two_halves_is_advancing_at_once(made):
     engine = Dense(jax.local_devices())
     chosen = metrics.available(setups[0].network)
     with run_settings():
-        once, at_once = engine.advance(engine.prepare(setups), 40, chosen)
-        half, _ = engine.advance(engine.prepare(setups), 20, chosen)
-        twice, in_halves = engine.advance(half, 20, chosen)
+        once, at_once = engine.advance(engine.prepare(setups), [40], chosen)
+        half, _ = engine.advance(engine.prepare(setups), [20], chosen)
+        twice, in_halves = engine.advance(half, [20], chosen)
         for name in chosen:
             assert np.array_equal(at_once[name], in_halves[name]), name
         for one, other in zip(engine.networks(once), engine.networks(twice), strict=True):
