@@ -184,6 +184,11 @@ class Cell:
             resolved[role] = {name: value for name, value in values.items() if name not in HANDED}
         return resolved
 
+    @cached_property
+    def built_from(self) -> tuple[int, str, str]:
+        """Equal for cells that share problem and network, but for the last entry for those that share the problem."""
+        return self.seed, *(same_call(self.arguments[role]) for role in ("problem", "network"))
+
     def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
         """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""
         given = {n: v for arguments in self.arguments.values() for n, v in arguments.items()}
@@ -249,9 +254,8 @@ def assemble(cell: Cell, key: Any, built: Built | None = None) -> Setup:
         given = dict(zip(HANDED, handed, strict=False))
         return function(**{n: given[n] for n in HANDED if n in given and n in sweep.builders[role]}, **arguments[role])
 
-    names = [same_call(arguments[role]) for role in ("problem", "network")]
-    problem = built.get((cell.seed, names[0]), lambda: call("problem", sweep.problem, key))
-    network = built.get((cell.seed, *names), lambda: call("network", sweep.network, key, problem))
+    problem = built.get(cell.built_from[:2], lambda: call("problem", sweep.problem, key))
+    network = built.get(cell.built_from, lambda: call("network", sweep.network, key, problem))
     return Setup(problem, network, with_key(call("descent", sweep.descent, key, problem, network)))
 
 
