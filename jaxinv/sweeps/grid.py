@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import host_device, plain_values
+from ..arrays import cast, host_device, plain_values
 from ..checks import ArgumentError, check_count, check_known, fail, nearest
 from ..measures.metrics import NAMES
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
@@ -271,5 +271,6 @@ def build_at(cell: Cell, precision: str, built: Built | None = None) -> Setup:
     """`assemble` in float64 on the host, problem and network then cast to `precision`."""
     with jax.enable_x64(True), jax.default_device(host_device()):
         problem, network, descent = assemble(cell, jax.random.key(cell.seed), built)
-        problem, network = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), (problem, network))
+        # rounded by numpy, which compiles nothing for each shape
+        problem, network = jax.tree.map(jnp.asarray, cast((problem, network), precision))
         return Setup(problem, network, descent)
