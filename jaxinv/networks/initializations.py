@@ -12,7 +12,7 @@ from .layers import LayerProduct
 def fan_in(keys, sizes):
     """Independent N(0, 1/fan_in) entries. Ours: the usual practical initialization."""
     return [
-        normal(key, (out, inn)) / inn**0.5 for key, inn, out in zip(keys, sizes[:-1], sizes[1:], strict=True)
+        normal(key, (out, inn)) * (1 / inn**0.5) for key, inn, out in zip(keys, sizes[:-1], sizes[1:], strict=True)
     ]  # fmt: skip
 
 

@@ -16,7 +16,8 @@ def gaussian(key: Key[Array, ""], measurement_dim: int, signal_dim: int) -> Floa
     Ours: the paper asks for an operator with a restricted isometry property; this is the usual example.
     """
     entries = normal(jax.random.fold_in(key, Tag.OPERATOR), (measurement_dim, signal_dim))
-    return jnp.asarray(entries / measurement_dim**0.5)
+    # times the inverse, as XLA divides by a scalar: the same bits with and without jit
+    return jnp.asarray(entries * (1 / measurement_dim**0.5))
 
 
 def orthogonal_rows(
