@@ -30,7 +30,7 @@ def balanced(keys, sizes):
 
     The singular values of the product, to the power 1/depth, stand between random orthonormal bases.
     """
-    product = LayerProduct(tuple(map(jnp.asarray, fan_in(keys, sizes)))).end_to_end()
+    product = LayerProduct(tuple(map(jax.device_put, fan_in(keys, sizes)))).end_to_end()
     rank, depth = min(sizes), len(keys)
     left, values, right = jnp.linalg.svd(product, full_matrices=False)
     hidden = [orthonormal(jax.random.fold_in(key, 1), size, rank) for key, size in zip(keys, sizes[1:-1], strict=False)]

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..arrays import cast, host_device, plain_values
@@ -272,5 +271,5 @@ def build_at(cell: Cell, precision: str, built: Built | None = None) -> Setup:
     with jax.enable_x64(True), jax.default_device(host_device()):
         problem, network, descent = assemble(cell, jax.random.key(cell.seed), built)
         # rounded by numpy, which compiles nothing for each shape
-        problem, network = jax.tree.map(jnp.asarray, cast((problem, network), precision))
+        problem, network = jax.device_put(cast((problem, network), precision))
         return Setup(problem, network, descent)

@@ -44,8 +44,8 @@ def run_sweep(
 ) -> "xarray.Dataset":
     """Every cell of `sweep`, trained on all local devices (or those given): metrics over the axes and "record".
 
-    With `store`, a folder, finished cells are kept there within a second or so, marked as `made_by`, and cells found there are
-    not run again: unless `fresh`, and with `own` unless they are marked so.
+    With `store`, a folder, finished cells are kept there within a second or so, marked as `made_by`, and cells found
+    there are not run again: unless `fresh`, and with `own` unless they are marked so.
     `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
     it is given. Variables of the result: every metric, `diverged`, `step_size`, `weight_decay`, `precision_bits`;
     coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or

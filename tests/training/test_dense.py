@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -76,6 +77,11 @@ def test_metrics_of_the_views_are_those_recorded(reduce, momentum):
         assert block.steps == 40
 
 
+def cast_setup(made: Setup, dtype: str) -> Setup:
+    problem, network, descent = made
+    return Setup(*jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (problem, network)), descent)
+
+
 def test_views_and_networks_show_the_same_map():
     problem, network, descent = setup(gamma=0.2)
     engine = Dense(ONE)
@@ -112,6 +118,31 @@ def test_advancing_in_two_halves_is_advancing_at_once(made):
         for one, other in zip(engine.networks(once), engine.networks(twice), strict=True):
             for ours, theirs in zip(one.weights, other.weights, strict=True):
                 assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("made", [setup, relu_setup])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_records_taken_together_are_those_taken_alone(made, dtype):
+    setups = [cast_setup(made(seed=seed), dtype) for seed in range(2)]
+    engine, steps = Dense(jax.local_devices()), [0, 1, 3, 16]
+    chosen = metrics.available(setups[0].network)
+    with run_settings():
+        _, together = engine.advance(engine.prepare(setups), steps, chosen)
+        block = engine.prepare(setups)
+        for i, some in enumerate(steps):
+            block, alone = engine.advance(block, [some], chosen)
+            for name in chosen:
+                assert np.array_equal(alone[name][0], together[name][i]), name
+
+
+def test_as_many_records_are_taken_together_as_cost_little():
+    engine = Dense(ONE)
+    with run_settings():
+        block = engine.prepare([setup()])
+    assert engine.together(block, [0, 1, 2]) == 3
+    assert engine.together(block, [1] * 100) == dense.RECORDS
+    assert engine.together(block, [1, 2, 10**9, 1]) == 2  # a long way is a call of its own
+    assert engine.together(block, [10**9, 1]) == 1
 
 
 def test_compiled_programs_are_bounded(monkeypatch):
