@@ -209,9 +209,8 @@ def test_the_table_has_a_line_for_each_loop_and_axis(speed):
 def test_the_slower_limit_is_the_one_that_is_shown(speed):
     runs = made_up(speed, "paper")
     assert speed.limit(speed.least(runs["loops"]).sel(precision="float32")) == speed.ARITHMETIC
-    figure = speed.draw(runs)
-    for panel in figure.axes[:2]:
-        assert [label.get_text() for label in panel.get_yticklabels()] == [*speed.LOOPS, speed.ARITHMETIC]
+    shown = [label.get_text() for label in speed.draw(runs).axes[0].get_yticklabels()]
+    assert shown == [*speed.LOOPS, speed.ARITHMETIC]
     assert "the machine allows 0.100 ms (arithmetic limit)" in list(speed.table(runs))
     runs = changed(runs, "loops", "ms", lambda ms: at(ms, 0.2, loop=speed.MEMORY))
     assert "the machine allows 0.200 ms (memory limit)" in list(speed.table(runs))
