@@ -186,7 +186,7 @@ class Cell:
     @cached_property
     def built_from(self) -> tuple[int, str, str]:
         """Equal for cells that share problem and network, but for the last entry for those that share the problem."""
-        return self.seed, *(same_call(self.arguments[role]) for role in ("problem", "network"))
+        return self.seed, same_call(self.arguments["problem"]), same_call(self.arguments["network"])
 
     def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
         """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""

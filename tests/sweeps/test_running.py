@@ -19,7 +19,7 @@ from jaxinv.training import dense
 from ..helpers import UNION, assert_close, found, small_sweep
 
 SIZES = {"signal_dim": 12, "measurement_dim": 6, "subspace_dim": 2, "samples": 9, "depth": 3}
-DATA = {name: size for name, size in SIZES.items() if name != "depth"}
+DATA: dict[str, Any] = {name: size for name, size in SIZES.items() if name != "depth"}
 ACCELERATOR = Layout(most=4, memory=1e9, buckets=True)
 
 

@@ -79,7 +79,8 @@ def test_metrics_of_the_views_are_those_recorded(reduce, momentum):
 
 def cast_setup(made: Setup, dtype: str) -> Setup:
     problem, network, descent = made
-    return Setup(*jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (problem, network)), descent)
+    problem, network = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (problem, network))
+    return Setup(problem, network, descent)
 
 
 def test_views_and_networks_show_the_same_map():
