@@ -25,7 +25,7 @@ def layer_product(
     `init` is one of INITIALIZERS. Depth 1 is a single (signal_dim, measurement_dim) matrix, which has no width.
     The same key and depth give the same random numbers whatever the problem. Raises ArgumentError for a bad argument.
     """
-    return LayerProduct(tuple(_initial(key, problem, width, depth, init, scale)))
+    return LayerProduct(tuple(map(jax.device_put, _initial(key, problem, width, depth, init, scale))))
 
 
 def relu_network(
@@ -44,7 +44,7 @@ def relu_network(
     ArgumentError for a bad argument.
     """
     *hidden, last = _initial(key, problem, width, depth, init, scale)
-    return ReluNetwork((*(2**0.5 * weight for weight in hidden), last))
+    return ReluNetwork(tuple(map(jax.device_put, (*(2**0.5 * weight for weight in hidden), last))))
 
 
 def _initial(key, problem, width, depth, init, scale):

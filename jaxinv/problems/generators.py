@@ -54,7 +54,7 @@ def subspace_problem(
 def noisy_measurements(key: Key[Array, ""], problem: Problem, noise: float) -> Float[Array, "samples measurement_dim"]:
     """The training measurements of `problem` with relative `noise` on them, from random numbers of its own."""
     unit = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), problem.measurements.shape)
-    return problem.measurements + unit * jnp.sqrt(problem.noise_variance(noise))
+    return problem.measurements + jax.device_put(unit) * jnp.sqrt(problem.noise_variance(noise))
 
 
 def union_problem(

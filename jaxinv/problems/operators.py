@@ -16,7 +16,8 @@ def gaussian(key: Key[Array, ""], measurement_dim: int, signal_dim: int) -> Floa
     Ours: the paper asks for an operator with a restricted isometry property; this is the usual example.
     """
     entries = normal(jax.random.fold_in(key, Tag.OPERATOR), (measurement_dim, signal_dim))
-    return entries / measurement_dim**0.5
+    # times the inverse, as XLA divides by a scalar: the same bits with and without jit
+    return jax.device_put(entries * (1 / measurement_dim**0.5))
 
 
 def orthogonal_rows(
@@ -27,7 +28,7 @@ def orthogonal_rows(
     A A^T = (signal_dim/measurement_dim) I; needs measurement_dim <= signal_dim.
     """
     rows = orthonormal(jax.random.fold_in(key, Tag.OPERATOR), signal_dim, measurement_dim).T
-    return rows * (signal_dim / measurement_dim) ** 0.5
+    return jax.device_put(rows * (signal_dim / measurement_dim) ** 0.5)
 
 
 def given(matrix: Any) -> Float[Array, "measurement_dim signal_dim"]:

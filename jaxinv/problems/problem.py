@@ -119,7 +119,7 @@ class Problem(eqx.Module):
         """Fresh signals of the training law and their measurements, with relative `noise` of their own."""
         signals = self.latent.sample(key, samples)
         unit = normal(jax.random.fold_in(key, Tag.TEST_NOISE), (samples, self.measurement_dim))
-        return signals, signals @ self.operator.T + unit * jnp.sqrt(self.noise_variance(noise))
+        return signals, signals @ self.operator.T + jax.device_put(unit) * jnp.sqrt(self.noise_variance(noise))
 
 
 def oracle_inverse(measured):

@@ -9,10 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import host_device, plain_values
+from ..arrays import cast, host_device, plain_values
 from ..checks import ArgumentError, check_count, check_flag, check_known, fail, nearest
 from ..measures.metrics import NAMES
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
@@ -24,7 +23,7 @@ from ..training.setup import Setup
 from .digests import Uncovered, canonical, digest
 from .keyed import with_key
 
-NUMERICS = 2
+NUMERICS = 3
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
@@ -185,6 +184,11 @@ class Cell:
             resolved[role] = {name: value for name, value in values.items() if name not in HANDED}
         return resolved
 
+    @cached_property
+    def built_from(self) -> tuple[int, str, str]:
+        """Equal for cells that share problem and network, but for the last entry for those that share the problem."""
+        return self.seed, same_call(self.arguments["problem"]), same_call(self.arguments["network"])
+
     def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
         """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""
         given = {n: v for arguments in self.arguments.values() for n, v in arguments.items()}
@@ -250,9 +254,8 @@ def assemble(cell: Cell, key: Any, built: Built | None = None) -> Setup:
         given = dict(zip(HANDED, handed, strict=False))
         return function(**{n: given[n] for n in HANDED if n in given and n in sweep.builders[role]}, **arguments[role])
 
-    names = [same_call(arguments[role]) for role in ("problem", "network")]
-    problem = built.get((cell.seed, names[0]), lambda: call("problem", sweep.problem, key))
-    network = built.get((cell.seed, *names), lambda: call("network", sweep.network, key, problem))
+    problem = built.get(cell.built_from[:2], lambda: call("problem", sweep.problem, key))
+    network = built.get(cell.built_from, lambda: call("network", sweep.network, key, problem))
     return Setup(problem, network, with_key(call("descent", sweep.descent, key, problem, network)))
 
 
@@ -268,5 +271,6 @@ def build_at(cell: Cell, precision: str, built: Built | None = None) -> Setup:
     """`assemble` in float64 on the host, problem and network then cast to `precision`."""
     with jax.enable_x64(True), jax.default_device(host_device()):
         problem, network, descent = assemble(cell, jax.random.key(cell.seed), built)
-        problem, network = jax.tree.map(lambda leaf: jnp.asarray(leaf, precision), (problem, network))
+        # rounded by numpy, which compiles nothing for each shape
+        problem, network = jax.device_put(cast((problem, network), precision))
         return Setup(problem, network, descent)

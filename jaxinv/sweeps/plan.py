@@ -163,12 +163,15 @@ def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
 def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:
     """Blocks of cells of one shape with the number for each device, in the order in which shapes first appear.
 
-    The blocks of a shape are equally large, so that one compilation serves them all.
+    The blocks of a shape are equally large, so that one compilation serves them all. Cells that share problem and
+    network follow each other, so that those are built once.
     """
     groups: dict[Any, list[Plan]] = {}
     for plan in plans:
         groups.setdefault(plan.shape, []).append(plan)
     for group in groups.values():
+        first: dict[Any, int] = {}
+        group.sort(key=lambda plan, first=first: first.setdefault(plan.cell.built_from, len(first)))
         most = devices * layout.fitting(max(plan.bytes for plan in group))
         count = -(-len(group) // most)
         each = -(-len(group) // (count * devices))

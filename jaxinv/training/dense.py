@@ -23,6 +23,12 @@ from .setup import Setup, Standing, check_fit
 PROGRAMS = 16
 """So many compiled programs are kept: each takes some 30 MB, and JAX releases none by itself."""
 
+RECORDS = 32
+"""So many records may one call of a compiled program take, whatever their number: one program serves them all."""
+
+WORK = 4e9
+"""About so many multiplications may one call take, a third of a second on a core: then divergence is looked for."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -67,15 +73,30 @@ class Dense:
         batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
         return Block(setups, reduced, mesh, batch, state, filled)
 
-    def advance(self, block: Block, steps: int, chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
-        """The block `steps` steps later, and what is `chosen` there: arrays, setups first."""
-        total = block.steps + steps
-        factors = cast(self._factors(block, total)[block.filled], block.batch.coordinates.targets.dtype)
-        state, records = advance_block(block.mesh, block.batch, block.state, jnp.asarray(steps), factors, chosen)
+    def together(self, block: Block, steps: Sequence[int]) -> int:
+        """How many of the next records one call of `advance` takes, which come after so many more `steps` each.
+
+        A record of all metrics costs about as much as a hundred steps.
+        """
+        weights = sum(leaf.size for leaf in jax.tree.leaves(block.state.network)) / len(self.devices)
+        work = np.cumsum(np.asarray(steps) + 100.0) * weights * block.batch.coordinates.inputs.shape[1]
+        return int(np.clip(np.searchsorted(work, WORK), 1, RECORDS))
+
+    def advance(self, block: Block, steps: Sequence[int], chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
+        """The block after so many more `steps`, one number for each record, and what is `chosen` at those.
+
+        Arrays, records first, then setups. At most RECORDS of them.
+        """
+        count, after = len(steps), block.steps + np.cumsum(steps)
+        factors = np.ones((len(block.filled), RECORDS), block.batch.coordinates.targets.dtype)
+        factors[:, :count] = cast(self._factors(block, after)[block.filled], factors.dtype)
+        padded = np.pad(np.asarray(steps, np.int64), (0, RECORDS - count))
+        state, records = advance_block(block.mesh, block.batch, block.state, count, padded, factors, chosen)
         there = {
-            name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()
+            name: np.asarray(value, np.float64)[: len(block.setups), :count].swapaxes(0, 1)
+            for name, value in jax.device_get(records).items()
         }
-        return replace(block, state=_split(state, block.mesh), steps=total), there
+        return replace(block, state=_split(state, block.mesh), steps=int(after[-1])), there
 
     def standing(self, block: Block) -> list[Standing]:
         """Where each setup stands, on the host: what `resume` goes on from."""
@@ -91,7 +112,7 @@ class Dense:
 
     def views(self, block: Block) -> list[View]:
         """Where each setup stands, in the coordinates it is trained in; call it in `run_settings`."""
-        trained = zip(block.reduced, self._trained(block), self._factors(block, block.steps), strict=True)
+        trained = zip(block.reduced, self._trained(block), self._factors(block, [block.steps])[:, 0], strict=True)
         with jax.default_device(host_device()):
             # metrics take JAX's arrays
             made = [jax.tree.map(jnp.asarray, cast(parts, parts[0].off_range.dtype)) for parts in trained]
@@ -99,7 +120,7 @@ class Dense:
 
     def networks(self, block: Block) -> list[Any]:
         """The networks as trained so far, rotated back to the problems' own measurements in f64."""
-        factors = self._factors(block, block.steps)
+        factors = self._factors(block, [block.steps])[:, 0]
         made = []
         with jax.default_device(host_device()):
             for setup, reduced, network, factor in zip(
@@ -123,11 +144,13 @@ class Dense:
             network = pad_width(network, self.width)
         return cast(reduce_setup(Setup(problem, network, descent), self.reduce), dtype)
 
-    def _factors(self, block: Block, steps: int) -> np.ndarray:
-        """What the part of W_1 off the range of the data has shrunk by after `steps`, for each setup."""
+    def _factors(self, block: Block, steps: Any) -> np.ndarray:
+        """What the part of W_1 off the range of the data has shrunk by after each of `steps`: (setups, steps)."""
+        after = np.asarray(steps)
         pairs = zip(block.setups, block.reduced, strict=True)
-        count = np.array([steps])
-        return np.array([s.descent.off_range_factor(count)[0] if r.off_range.shape[1] else 1.0 for s, r in pairs])
+        return np.array(
+            [s.descent.off_range_factor(after) if r.off_range.shape[1] else np.ones(len(after)) for s, r in pairs]
+        )
 
     def _trained(self, block: Block) -> list[Any]:
         stacked = jax.tree.map(np.asarray, block.state.network)
@@ -141,19 +164,32 @@ def view(reduced: Reduced, network: Any, factor: Any) -> View:
 
 @partial(jax.jit, static_argnames=("mesh", "chosen"), donate_argnames="state")
 def advance_block(
-    mesh: Mesh, batch: Reduced, state: State, steps: Any, factors: Any, chosen: Chosen
+    mesh: Mesh, batch: Reduced, state: State, count: Any, steps: Any, factors: Any, chosen: Chosen
 ) -> tuple[State, Mapping[str, Any]]:
-    """`steps` steps of every setup, then its record of what is `chosen`.
+    """Every setup after `count` records: before each its number of `steps`, then what is `chosen`, (setups, RECORDS).
 
-    `factors` are what the parts of W_1 off the range of the data have shrunk by when it is taken.
+    `factors`, (setups, RECORDS), are what the parts of W_1 off the range of the data have shrunk by at each.
     """
 
-    def one(reduced: Reduced, state: State, factor):
+    def one(reduced: Reduced, state: State, factors):
         coordinates, descent = reduced.coordinates, reduced.descent
         inputs = coordinates.inputs[:, : coordinates.trained]
-        state = advance(descent, inputs, coordinates.targets, state, steps)
         record = recorder(descent.weight_decay, chosen)
-        return state, record(view(reduced, state.network, factor)) if chosen else {}
+
+        def taken(state, factor):
+            return record(view(reduced, state.network, factor)) if chosen else {}
+
+        def stretch(i, carry):
+            state, rows = carry
+            state = advance(descent, inputs, coordinates.targets, state, steps[i])
+            # always taken: a branch is compiled by itself, where a record fused with its storing would round otherwise
+            row = jax.lax.cond(steps[i] >= 0, taken, lambda *_: blank, state, factors[i])
+            return state, jax.tree.map(lambda table, value: table.at[i].set(value), rows, row)
+
+        shapes = jax.eval_shape(taken, state, factors[0])
+        blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        rows = jax.tree.map(lambda leaf: jnp.zeros((len(factors), *leaf.shape), leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, count, stretch, (state, rows))
 
     def local(batch, state, factors):
         # one setup at a time keeps its weights in the cache of a CPU; an accelerator has room for many

@@ -27,8 +27,15 @@ class Engine(Protocol):
         """The block of these setups before the first step."""
         ...
 
-    def advance(self, block: Any, steps: int, chosen: Chosen) -> tuple[Any, Mapping[str, np.ndarray]]:
-        """The block `steps` steps later, and what is `chosen` read from the views there: arrays, setups first."""
+    def together(self, block: Any, steps: Sequence[int]) -> int:
+        """How many of the next records, after so many more `steps` each, one call of `advance` takes."""
+        ...
+
+    def advance(self, block: Any, steps: Sequence[int], chosen: Chosen) -> tuple[Any, Mapping[str, np.ndarray]]:
+        """The block after so many more `steps`, one number for each record, and what is `chosen` of the views at those.
+
+        Arrays, records first, then setups.
+        """
         ...
 
     def views(self, block: Any) -> list[View]:

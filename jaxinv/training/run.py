@@ -126,23 +126,30 @@ def _train(
     ]
 
 
-def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress, before: bool):
-    """From record to record until the last or until every run has diverged: the block, (records, setups) arrays."""
+def _advance_through(engine: Engine, block: Any, step, chosen: Chosen, progress, before: Any):
+    """From record to record until the last or until every run has diverged: the block, (records, setups) arrays.
+
+    As many records as the engine takes together; divergence is looked for after those.
+    """
     rows: list[Mapping[str, np.ndarray]] = []
-    diverged: list[Bool[np.ndarray, " setups"]] = []
-    for record, chunk in enumerate(np.diff(step, prepend=step[0])):
-        block, row = engine.advance(block, int(chunk), chosen)
-        rows.append(row)
-        failed = ~np.isfinite(row["loss"]) | before
-        diverged.append(failed | diverged[-1] if diverged else failed)
+    diverged: list[Bool[np.ndarray, "records setups"]] = []
+    chunks, done = np.diff(step, prepend=step[0]).tolist(), 0
+    while not rows or (done < len(step) and not np.all(before)):
+        several = chunks[done : done + engine.together(block, chunks[done:])]
+        block, made = engine.advance(block, several, chosen)
+        rows.append(made)
+        diverged.append(np.logical_or.accumulate(~np.isfinite(made["loss"]), axis=0) | before)
+        before, done = diverged[-1][-1], done + len(several)
         if progress is not None:
-            progress(int(step[record]))
-        if diverged[-1].all():
-            break
-    missing = len(step) - len(rows)
-    rows += [rows[-1]] * missing
-    diverged += [diverged[-1]] * missing
-    return block, {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.stack(diverged)
+            progress(int(step[done - 1]))
+    table = {name: _filled([made[name] for made in rows], len(step)) for name in rows[0]}
+    return block, table, _filled(diverged, len(step))
+
+
+def _filled(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """`rows` after each other, the last one repeated up to `length`."""
+    table = np.concatenate(rows)
+    return np.concatenate([table, np.repeat(table[-1:], length - len(table), axis=0)])
 
 
 def _until(diverged: Bool[np.ndarray, " records"], rows: np.ndarray) -> np.ndarray:

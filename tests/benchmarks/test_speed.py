@@ -18,7 +18,7 @@ from tests import helpers
 PATH = Path(__file__).parents[2] / "benchmarks" / "speed.py"
 TINY = {"width": 100, "depth": 2, "samples": 30}
 TIMES = {"PyTorch, full data": 60, "PyTorch, compressed data": 2, "JAX jit, full data": 30,
-         "JAX jit, compressed data": 0.5, "jaxinv": 0.25, "memory limit": 0.05}  # fmt: skip
+         "JAX jit, compressed data": 0.5, "jaxinv": 0.25, "memory limit": 0.05, "arithmetic limit": 0.1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def made_up(speed, preset) -> dict[str, ji.Runs]:
         if name == "loops":
             precisions, loops = grid.axes["precision"], grid.axes["loop"]
             ms = np.array([[TIMES[loop] * (2 if one == "float64" else 1) for loop in loops] for one in precisions])
-            apart = [[np.nan if loop == speed.LIMIT else 1e-7 if one == "float32" else 1e-13 for loop in loops]
+            apart = [[np.nan if loop in speed.LIMITS else 1e-7 if one == "float32" else 1e-13 for loop in loops]
                      for one in precisions]  # fmt: skip
             record = [[11.0 if loop == speed.OURS else np.nan for loop in loops] for _ in precisions]
             seconds = np.full(shape, 0.5)
@@ -222,3 +222,20 @@ def test_the_table_has_a_line_for_each_loop_and_axis(speed):
     assert any(line.startswith("samples") and "100,000: 0.009" in line for line in lines)
     assert "a record of jaxinv: 11.0 ms a replica" in lines
     assert lines[-1] == "peak memory of a sweep of 64 replicas: 510 MiB"
+
+
+def test_the_slower_limit_is_the_one_that_is_shown(speed):
+    runs = made_up(speed, "paper")
+    assert speed.limit(speed.least(runs["loops"]).sel(precision="float32")) == speed.ARITHMETIC
+    shown = [label.get_text() for label in speed.draw(runs).axes[0].get_yticklabels()]
+    assert shown == [*speed.LOOPS, speed.ARITHMETIC]
+    assert "the machine allows 0.100 ms (arithmetic limit)" in list(speed.table(runs))
+    runs = changed(runs, "loops", "ms", lambda ms: at(ms, 0.2, loop=speed.MEMORY))
+    assert "the machine allows 0.200 ms (memory limit)" in list(speed.table(runs))
+
+
+def test_the_arithmetic_limit_counts_the_operations_of_a_step(speed, monkeypatch):
+    monkeypatch.setattr(speed, "matrix_product", lambda operations, *_: operations)
+    with run_settings():
+        operations = speed.loop_at(speed.ARITHMETIC, "float32", **speed.SIZES)
+    assert operations == pytest.approx(18.5e6, rel=0.01)
