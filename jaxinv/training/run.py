@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from ..checks import ArgumentError, check_known, fail
-from ..measures.records import Chosen, Recordable, choose, record_steps, record_steps_after
+from ..measures.metrics import warn_in_sample
+from ..measures.records import Chosen, Recordable, choose, in_sample, record_steps, record_steps_after
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
@@ -57,10 +58,12 @@ def train(
     Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
     """
     check_known("engine", engine, ENGINES)
-    dense, setup = Dense(jax.local_devices()[:1], reduce=reduce), Setup(problem, network, descent)
+    setup = Setup(problem, network, descent.resolved(problem, network))
+    dense = Dense(jax.local_devices()[:1], reduce=reduce)
     standing = None if after is None else _standing(after, setup, reduce)
     step = record_steps_after(standing.steps, steps, records) if standing else record_steps(steps, records)
-    chosen = choose(metrics, network)
+    chosen = choose(metrics, problem, network)
+    warn_in_sample(in_sample(metrics, chosen, problem))
     with run_settings():
         block = dense.prepare([setup])
         if standing:
@@ -80,7 +83,7 @@ def train_block(
 ) -> list[Run]:
     """`train` for setups that one block of `engine` can hold."""
     step = record_steps(steps, records)
-    chosen = choose(metrics, setups[0].network)
+    chosen = choose(metrics, setups[0].problem, setups[0].network)
     check_weights(engine, chosen)
     with run_settings():
         return _train(engine, engine.prepare(setups), len(setups), step, chosen, progress)[1]
