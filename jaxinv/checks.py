@@ -2,6 +2,8 @@
 
 import difflib
 import numbers
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +31,17 @@ def shown(value: Any) -> str:
         return f"an array of shape {np.shape(value)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's that led here, not at one of ours or of the libraries in between."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+_BETWEEN = {"jaxinv", "equinox", "jaxtyping", "beartype", "jax", "contextlib"}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -44,11 +44,11 @@ def subspace_problem(
     generator = _generator(operator, noise)
     latent = subspace(key, d, s, condition_number)
     matrix = generator(key, m, d)
-    problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s))
+    problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s), _generated=True)
     if noise == 0:
         return problem
     noisy = noisy_measurements(key, problem, noise)
-    return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m))
+    return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m), _generated=True)
 
 
 def noisy_measurements(key: Key[Array, ""], problem: Problem, noise: float) -> Float[Array, "samples measurement_dim"]:
@@ -89,11 +89,12 @@ def union_problem(
     latent = union_of_subspaces(key, d, s, members, condition_number)
     matrix = generator(key, m, d)
     signals, measurements = _pairs(latent.training(key, n), matrix)
-    problem = Problem(matrix, signals, measurements, latent=latent, held_out=_pairs(latent.sample(key, fresh), matrix))
+    held = _pairs(latent.sample(key, fresh), matrix)
+    problem = Problem(matrix, signals, measurements, latent=latent, held_out=held, _generated=True)
     if noise == 0:
         return problem
     noisy = noisy_measurements(key, problem, noise)
-    return Problem(matrix, signals, noisy, latent=latent, held_out=problem.held_out)
+    return Problem(matrix, signals, noisy, latent=latent, held_out=held, _generated=True)
 
 
 def _pairs(signals, matrix):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import cast, host_device, plain_values
 from ..checks import ArgumentError, check_count, check_flag, check_known, fail, nearest
-from ..measures.metrics import NAMES
+from ..measures.metrics import EVERY_METRIC
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
 from ..networks.builders import layer_product
 from ..problems.generators import subspace_problem
@@ -27,7 +27,17 @@ NUMERICS = 3
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
-RESERVED = ("record", "step", "diverged", "precision_bits", "method", "tolerance", "drop", *NAMES)
+RESERVED = (
+    "record",
+    "step",
+    "diverged",
+    "precision_bits",
+    "stable_step_size",
+    "method",
+    "tolerance",
+    "drop",
+    *EVERY_METRIC,
+)
 """Names that an axis cannot have: those of the results, and those that xarray's `sel` takes for itself."""
 
 HANDED = ("key", "problem", "network")
@@ -256,7 +266,8 @@ def assemble(cell: Cell, key: Any, built: Built | None = None) -> Setup:
 
     problem = built.get(cell.built_from[:2], lambda: call("problem", sweep.problem, key))
     network = built.get(cell.built_from, lambda: call("network", sweep.network, key, problem))
-    return Setup(problem, network, with_key(call("descent", sweep.descent, key, problem, network)))
+    descent = call("descent", sweep.descent, key, problem, network)
+    return Setup(problem, network, with_key(descent.resolved(problem, network)))
 
 
 def same_call(arguments: Mapping[str, Any]) -> str:

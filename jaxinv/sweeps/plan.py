@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from ..arrays import is_traced
 from ..checks import UnknownNumbers
-from ..measures.records import choose
+from ..measures.metrics import warn_in_sample
+from ..measures.records import choose, in_sample
 from ..networks.padding import pad_width
 from ..training.decay import check_decay
 from ..training.descent import Descent
@@ -79,12 +80,15 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
     plans = []
     shared = cells[0].sweep.shared_content() if named else {}
     recorded: dict[Any, dict[str, tuple[int, ...]]] = {}
+    names: dict[str, None] = {}
     own = [metric for metric in cells[0].sweep.metrics or () if not isinstance(metric, str)]
     check_dims(own, RESULTS)
     for cell in cells:
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
             seen[call], setup = _trace(cell, layout)
+            wanted = cell.sweep.metrics
+            names |= dict.fromkeys(in_sample(wanted, choose(wanted, setup.problem, setup.network), setup.problem))
             if own and seen[call].shape not in recorded:
                 recorded[seen[call].shape] = recorded_shapes(setup, cell.sweep.reduce, own)
                 check_sizes(own, recorded.values())
@@ -100,6 +104,7 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
         name = cell.digest(precision, shared) if named else ""
         alike = precision, shape, width, tuple(cell.record_steps)
         plans.append(Plan(cell, precision, name, alike, width, size))
+    warn_in_sample(names)
     return plans
 
 
@@ -129,7 +134,7 @@ def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
 
     def trace(key):
         problem, network, descent = assemble(cell, key)
-        choose(cell.sweep.metrics, network)
+        choose(cell.sweep.metrics, problem, network)
         descents.append(descent)
         product = descent.step_size * descent.weight_decay
         products.append(None if is_traced(product) else float(product))

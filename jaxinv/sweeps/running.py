@@ -47,7 +47,8 @@ def run_sweep(
     With `store`, a folder, finished cells are kept there within a second or so, marked as `made_by`, and cells found
     there are not run again: unless `fresh`, and with `own` unless they are marked so.
     `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
-    it is given. Variables of the result: every metric, `diverged`, `step_size`, `weight_decay`, `precision_bits`;
+    it is given. Variables of the result: every metric, `diverged`, `step_size`, whether it is the "stable" one as
+    `stable_step_size`, `weight_decay`, `precision_bits`;
     coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or
     "". All arguments are checked before anything is written. Raises ArgumentError (a ValueError) for a bad one.
     """
@@ -165,6 +166,7 @@ def _scalars(block: Sequence[Plan], setups: Sequence[Setup], runs: Mapping[int, 
     return {
         "diverged": [runs[i].diverged for i in range(len(block))],
         "step_size": [float(descent.step_size) for _, _, descent in setups],
+        "stable_step_size": [bool(descent.stable) for _, _, descent in setups],
         "weight_decay": [float(descent.weight_decay) for _, _, descent in setups],
         "precision_bits": [int(plan.precision[-2:]) for plan in block],
     }

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 
 from ..checks import ArgumentError, fail
-from ..measures.records import Recordable
+from ..measures.records import Recordable, real_value
 from .dense import view
 from .precision import run_settings
 from .reduction import reduce_setup
@@ -39,7 +39,7 @@ def recorded_shapes(setup: Setup, reduce: bool, metrics: Sequence[Recordable]) -
 def _shape(setup: Setup, reduce: bool, metric: Recordable) -> tuple[int, ...]:
     def record(parts):
         reduced = reduce_setup(Setup(*parts), reduce)
-        return metric.record(view(reduced, reduced.network, 1.0))
+        return real_value(metric, view(reduced, reduced.network, 1.0))
 
     about = f"metric {metric.name!r} with dims {metric.dims}"
     try:

@@ -108,6 +108,7 @@ def test_other_data_under_the_same_name_are_other_cells(tmp_path):
             axes={"seed": [0]},
             fixed={"width": 30, "depth": 2},
             steps=5,
+            metrics=["loss"],
             problem=lambda: ji.Problem(np.eye(4, 9), signals),
         )
         return float(ji.run_sweep(sweep, tmp_path).loss[0, 0])
