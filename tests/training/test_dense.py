@@ -126,7 +126,7 @@ def test_advancing_in_two_halves_is_advancing_at_once(made):
 def test_records_taken_together_are_those_taken_alone(made, dtype):
     setups = [cast_setup(made(seed=seed), dtype) for seed in range(2)]
     engine, steps = Dense(jax.local_devices()), [0, 1, 3, 16]
-    chosen = metrics.available(setups[0].problem, setups[0].network)
+    chosen = metrics.available(setups[0].network, setups[0].problem)
     with run_settings():
         _, together = engine.advance(engine.prepare(setups), steps, chosen)
         block = engine.prepare(setups)
