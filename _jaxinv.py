@@ -11,6 +11,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, _leave)
     # runs go on beside each other, one on each core: threads of the linear algebra would only wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if not (count := os.environ.get("JAX_NUM_CPU_DEVICES", "1")).isdecimal() or int(count) == 0:
+        print(f"jaxinv: JAX_NUM_CPU_DEVICES must be a positive whole number, got {count!r}; unset it", file=sys.stderr)
+        return 2
     from jaxinv.command.interrupt import watch
     from jaxinv.command.main import main as command
 

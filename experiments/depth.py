@@ -111,19 +111,19 @@ def draw(runs):
 
 def claims(runs):
     """Deepest against two layers in each sense, and decay against none at each depth."""
-    strongest, hidden, kept = runs["gamma"].max().item(), runs["depth"] > 1, ~runs["diverged"].any("gamma")
-    steps = runs["steps"].where(kept)
+    strongest, hidden, lost = runs["gamma"].max().item(), runs["depth"] > 1, runs["diverged"].any("gamma")
+    steps = runs["steps"].where(~lost)
     deepest, shallowest = runs["depth"].max().item(), runs["depth"].where(hidden).min().item()
     error = ji.noisy_test_error(runs.end("test_error"), runs.end("noise_sensitivity"), NOISE).sel(step_rule="default")
-    helped = statistics.values_where(error.sel(gamma=strongest) / error.sel(gamma=0.0), kept.sel(step_rule="default"))
+    helped = (error.sel(gamma=strongest) / error.sel(gamma=0.0)).fillna(float("inf")).median("seed")
     return [
         ji.at_most(0, runs["diverged"].mean(), "share of runs that diverge [ours: a practical step size trains]"),
         *(ji.at_most(ENOUGH, statistics.last_over_first(steps.sel(step_rule=rule, goal=goal), "depth", hidden),
                      f"steps to {goal}, {words}, depth {deepest:g} over {shallowest:g} "
                      "[paper: deeper networks accelerate convergence; 5% ours]")
           for rule, words in RULES.items() for goal in GOALS),
-        ji.at_most(ENOUGH, helped, f"test error at noise {NOISE:g}, gamma = {strongest:g} over none, largest over the "
-                   "runs that train [paper: regularization improves generalization; 5% ours]"),
+        ji.at_most(ENOUGH, helped, f"test error at noise {NOISE:g}, gamma = {strongest:g} over none, median over seeds "
+                   "(diverged: infinite), largest of depths [paper: regularization improves generalization; 5% ours]"),
     ]  # fmt: skip
 
 

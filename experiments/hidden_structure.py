@@ -100,11 +100,10 @@ def draw(runs):
 
 
 def claims(runs):
-    """Rank, alignment and leading values at the end of every run that did not diverge; one that did is counted."""
+    """Rank, alignment and leading values at the end of every run; one that diverged is NaN and fails what it enters."""
     rank, depth = runs.argument("subspace_dim"), runs.argument("depth")
-    strongest = runs["gamma"].max().item()
-    kept, of = ~runs["diverged"], statistics.values_where
-    decayed, plain = kept & (runs["gamma"] == strongest), kept & (runs["gamma"] == 0)
+    strongest, of = runs["gamma"].max().item(), statistics.values_where
+    decayed, plain = runs["gamma"] == strongest, runs["gamma"] == 0
     shares, layer_shares = runs.end("effective_rank") / rank, runs.end("layer_rank") / rank
     roots = (runs.end("map_values") ** (1 / depth)).rename(pair="index")
     leading = runs.end("layer_values").isel(index=slice(rank))

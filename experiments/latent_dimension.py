@@ -44,10 +44,10 @@ def any_subspace_problem(key, *, signal_dim=200, measurement_dim=100, subspace_d
 
 
 def careful_descent(problem, network, *, gamma=0.0):
-    """Gradient descent at the default step size over (1 + sqrt(s/m))^2: A stretches signals that fill it."""
+    """Gradient descent at the default step size of generators over (1 + sqrt(s/m))^2: A stretches signals so."""
     stretch = (1 + (problem.subspace_dim / problem.measurement_dim) ** 0.5) ** 2
-    step_size = ji.gradient_descent(problem, network).step_size / stretch
-    return ji.gradient_descent(problem, network, gamma=gamma, step_size=step_size)
+    default = problem.measurement_dim / (network.depth * network.width * problem.signal_extremes[0] ** 2)
+    return ji.gradient_descent(problem, network, gamma=gamma, step_size=default / stretch)
 
 
 def grids(preset):

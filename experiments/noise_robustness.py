@@ -71,7 +71,7 @@ def claims(runs):
     decay = f"with gamma = {strongest:g}"
     start = runs.start("off_subspace_gain", gamma=0.0)
     sizes = (runs.argument(name) for name in ("signal_dim", "measurement_dim", "subspace_dim"))
-    first = start.mean() / theory.initial_off_subspace_gain(*sizes)
+    first = start.mean(skipna=False) / theory.initial_off_subspace_gain(*sizes)
     plain, decayed = (runs.end("noisy_error", map="network", noise=1.0, gamma=gamma) for gamma in (0.0, strongest))
     oracle = runs.start("noisy_error", map="oracle", noise=1.0, gamma=0.0)
     return [

@@ -23,8 +23,9 @@ def is_traced(*values: Any) -> bool:
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """`tree` with every leaf as a numpy array of `dtype`."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+    """`tree` with every leaf as a numpy array of `dtype`; infinite where that has no such number."""
+    with np.errstate(over="ignore"):
+        return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
 
 
 def plain_values(values: Iterable[Any]) -> list[Any]:

@@ -2,6 +2,8 @@
 
 import difflib
 import numbers
+import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +25,25 @@ def fail(name: str, must: str, got: Any, instead: str) -> ArgumentError:
     return ArgumentError(f"{name} must be {must}, got {got}; {instead}")
 
 
+def shown(value: Any) -> str:
+    """`value` as it is written in one line: an array by its shape, what is long by its beginning."""
+    if getattr(value, "shape", ()):
+        return f"an array of shape {np.shape(value)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's that led here, not at one of ours or of the libraries in between."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
+
+
+_BETWEEN = {"jaxinv", "equinox", "jaxtyping", "beartype", "jax", "contextlib"}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to pass instead of an unknown `name`: the closest of `known`, then all of them."""
     names = sorted(known)
@@ -31,9 +52,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{hint}known: {', '.join(names) or 'none'}"
 
 
-def check_known(what: str, name: str, known: Iterable[str]) -> None:
+def check_known(what: str, name: Any, known: Iterable[str]) -> None:
     """Raise ArgumentError unless `name` is one of `known`."""
     names = list(known)
+    if not isinstance(name, str):
+        raise fail(what, "a name", shown(name), f"known: {', '.join(sorted(names))}")
     if name not in names:
         raise ArgumentError(f"unknown {what} {name!r}; {nearest(name, names)}")
 
@@ -42,8 +65,14 @@ def check_count(name: str, value: Any, instead: str = "pass a whole number, 1 or
     """`value` as an int; ArgumentError unless it is a whole number of at least 1."""
     whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or value < 1:
-        raise fail(name, "a positive whole number", repr(value), instead)
+        raise fail(name, "a positive whole number", shown(value), instead)
     return int(value)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """ArgumentError unless `value` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise fail(name, "True or False", shown(value), "pass one of them")
 
 
 def check_number(name: str, value: Any, minimum: float = 0.0, *, strict: bool = False) -> None:
@@ -56,7 +85,7 @@ def check_number(name: str, value: Any, minimum: float = 0.0, *, strict: bool = 
     except (TypeError, ValueError):
         number = float("nan")
     if isinstance(value, bool | str) or not (np.isfinite(number) and (number > minimum or number == minimum)):
-        raise fail(name, must, repr(value), f"pass {must}")
+        raise fail(name, must, shown(value), f"pass {must}")
     if strict and number == minimum:
         raise fail(name, must, repr(value), f"pass {must}")
 

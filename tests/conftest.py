@@ -14,6 +14,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # one for the run: its worker
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
+import jaxtyping
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
@@ -24,3 +26,11 @@ import tests.typechecker  # noqa: E402, F401  (the hook looks it up by name)
 
 with install_import_hook("jaxinv", "tests.typechecker.check"):
     import jaxinv  # noqa: F401
+
+
+@pytest.fixture
+def unchecked():
+    """Arguments as a user may pass them, of any type: nobody checks annotations outside of these tests."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

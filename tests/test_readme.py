@@ -43,4 +43,4 @@ def test_the_experiment_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jaxinv.command.main._configure", lambda: None)
     assert main(["run", str(tmp_path / "wider.py"), "--seeds", "2", "--out", str(tmp_path / "out")]) == 0
     assert "wider: 1 of 1 claims held" in capsys.readouterr().out
-    assert (tmp_path / "out" / "wider" / "quick-adjusted" / "wider.png").is_file()
+    assert len(list((tmp_path / "out" / "wider").glob("quick-adjusted-*/wider.png"))) == 1

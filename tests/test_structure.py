@@ -84,6 +84,12 @@ def test_folders_and_files_stay_small():
     assert lines_of(ROOT / "benchmarks" / "convergence.py") <= 260
 
 
+def test_the_judge_of_every_experiment_is_tried_under_divergence():
+    for path in [*(ROOT / "experiments").glob("*.py"), ROOT / "benchmarks" / "convergence.py"]:
+        test = ROOT / "tests" / path.parent.name / f"test_{path.name}"
+        assert "    assert_divergence_helps_no_claim(" in test.read_text(), path
+
+
 def test_tests_mirror_the_folders():
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder = path.parent.relative_to(ROOT / "tests").parts

@@ -1,8 +1,9 @@
 """Ctrl-C at any moment: one line that says what is kept and how to go on, then the end, with exit code 130.
 
 Python hands a signal to its main thread, which may be inside a compiled program for minutes; an exception there would
-surface wherever it can, or not at all. So a thread of its own waits for the signal and ends the process. Nothing is
-lost by that: whatever is written is written aside and renamed when it is whole.
+surface wherever it can, or not at all. So a thread of its own waits for the signal and ends the process. Cells that
+finished within the last second may wait for others to share a file with; nothing else is lost by that: whatever is
+written is written aside and renamed when it is whole.
 """
 
 import io

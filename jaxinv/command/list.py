@@ -4,8 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from .run import BENCHMARKS, EXPERIMENTS
-
 
 @dataclass(frozen=True)
 class List:
@@ -13,18 +11,17 @@ class List:
 
     json: bool = False
     """As JSON, one object for each."""
-    experiments: Path = EXPERIMENTS
-    """Folder of experiments."""
-    benchmarks: Path = BENCHMARKS
-    """Folder of benchmarks."""
+    experiments: Path | None = None
+    """Folder of your own experiments, beside those that jaxinv has."""
+    benchmarks: Path | None = None
+    """Folder of your own benchmarks, beside those that jaxinv has."""
 
     def __call__(self) -> None:
         """Print the list."""
-        from ..studies.experiment import PRESETS, find, size
+        from ..studies.experiment import PRESETS, find, folders, size
 
-        kinds = {"experiment": find((), self.experiments)}
-        if self.benchmarks.is_dir():
-            kinds["benchmark"] = find((), self.benchmarks)
+        given = {"experiment": self.experiments, "benchmark": self.benchmarks}
+        kinds = {kind: find((), *folders(f"{kind}s", own)) for kind, own in given.items()}
         if not self.json:
             print("\n".join(experiment.line() for found in kinds.values() for experiment in found))
             return

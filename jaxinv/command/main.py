@@ -9,7 +9,7 @@ import tyro
 
 from ..checks import ArgumentError
 from .bench import Bench
-from .info import Info, cache_folder
+from .info import Info, cache_folder, cores
 from .list import List
 from .report import Report
 from .run import Run
@@ -47,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _configure() -> None:
     """A host device for each core, so that runs go on beside each other on a CPU; compiled programs kept for next time.
 
-    Before JAX looks for devices.
+    As many as JAX_NUM_CPU_DEVICES says where it is set. Before JAX looks for devices.
     """
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", cores)
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", cores())
 
 
 if __name__ == "__main__":

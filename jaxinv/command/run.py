@@ -15,8 +15,6 @@ import tyro
 from .report import write
 from .settings import adjusted
 
-EXPERIMENTS = Path("experiments")
-BENCHMARKS = Path("benchmarks")
 OUT = Path("results")
 
 
@@ -39,13 +37,13 @@ class Options:
     out: Path = OUT
     """Folder for results, figures and the page."""
 
-    def run(self, verb: str, folder: Path, flag: str, usual: Path) -> None:
-        """Run those in `folder`, which `flag` sets and is `usual` otherwise; then write the page."""
+    def run(self, verb: str, kind: str, own: Path | None) -> None:
+        """Run those of the `kind` that are shipped and in the folder `own`, which --kind sets; then write the page."""
         from ..checks import ArgumentError
-        from ..studies.experiment import find
+        from ..studies.experiment import find, folders
         from ..studies.runner import Job
 
-        found = find(self.names, folder)
+        found = find(self.names, *folders(kind, own))
         if self.compare is not None and len(found) > 1:
             raise ArgumentError(f"--compare must go with one name, got {len(found)}; name the one it is a result of")
         jobs = []
@@ -53,7 +51,7 @@ class Options:
             grids = experiment.named_grids(self.preset)
             if self.set or self.seeds is not None:
                 grids = adjusted(grids, self.seeds, self.set)
-            command = self._command(verb, experiment, [] if folder == usual else [flag, str(folder)])
+            command = self._command(verb, experiment, [] if own is None else [f"--{kind}", str(own)])
             job = Job(experiment, self.preset, grids, self.out, command, self.fresh, self.compare)
             _ = job.grids_digest  # bad arguments are refused before anything is run
             jobs.append(job)
@@ -77,12 +75,12 @@ class Run(Options):
     A claim that fails is a result: the exit code is 0.
     """
 
-    experiments: Path = EXPERIMENTS
-    """Folder of experiments."""
+    experiments: Path | None = None
+    """Folder of your own experiments, beside those that jaxinv has."""
 
     def __call__(self) -> None:
         """Run, draw, judge; one experiment after the other, then the page."""
-        self.run("run", self.experiments, "--experiments", EXPERIMENTS)
+        self.run("run", "experiments", self.experiments)
 
 
 def _run_all(jobs: Sequence[Any]) -> None:

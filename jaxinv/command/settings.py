@@ -5,19 +5,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..checks import ArgumentError, check_count, nearest
+from ..checks import ArgumentError, check_count, fail, nearest, shown
 from ..studies.experiment import Grid, Grids
 from ..sweeps.grid import Sweep
+
+MOST_SEEDS = 10**6
+"""A grid holds every cell that it has."""
 
 
 def adjusted(grids: Grids, seeds: int | None, settings: Sequence[str]) -> dict[str, Grid]:
     """The grids with other seeds and arguments, each changed wherever a grid has it; axes stay axes.
 
-    Raises ArgumentError for an argument that no grid has, and for several values where a grid has one.
+    Raises ArgumentError for an argument that no grid has or that is given twice, and for several values where a grid
+    has one.
     """
-    changes = dict(parse(text) for text in settings)
+    changes: dict[str, list[Any]] = {}
+    for name, values in map(parse, settings):
+        if name in changes:
+            raise fail("--set", "given once for each argument", f"{name} twice", f"for several values: {name}=V,V")
+        changes[name] = values
     if seeds is not None:
-        changes["seed"] = list(range(check_count("seeds", seeds)))
+        if "seed" in changes:
+            raise ArgumentError("--seeds and --set seed exclude each other: both name the seeds; pass one of them")
+        if check_count("seeds", seeds) > MOST_SEEDS:
+            raise fail("seeds", f"at most {MOST_SEEDS:,}", shown(seeds), "pass fewer, or one with --set seed=K")
+        changes["seed"] = list(range(seeds))
     for name in changes:
         if not any(name in _names(grid) for grid in grids.values()):
             known = set().union(*map(_names, grids.values()))
@@ -35,6 +47,8 @@ def _changed(grid: Grid, changes: Mapping[str, list[Any]]) -> Grid:
         if name not in _names(grid):
             continue
         if name in axes:
+            if None in values:
+                raise fail(f"--set {name}", "numbers or words, being an axis", "None", "leave it out")
             axes[name] = values
         elif len(values) > 1:
             raise ArgumentError(
@@ -58,5 +72,5 @@ def parse(text: str) -> tuple[str, list[Any]]:
 def _value(text: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text

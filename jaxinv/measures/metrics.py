@@ -1,6 +1,6 @@
 """Metrics of a network on a problem: those with a name, and what a metric of your own is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..arrays import AnyArray
+from ..checks import warn
 from ..networks.layers import Layers
 from ..problems.coordinates import Coordinates, plain_coordinates
 from ..problems.problem import Problem
@@ -52,17 +53,41 @@ def measure(problem: Problem, network: Layers, weight_decay: float = 0.0) -> dic
         test_error          relative RMSE on fresh signals without noise, in closed form
         noise_sensitivity   its growth with relative test noise: see `noisy_test_error`
 
+    On a problem of your own arrays the last two are those of its `held_out` pairs, with `test_error_standard_error`
+    beside. Where it has none they can only tell of the training signals: they are called `in_sample_test_error` and
+    `in_sample_noise_sensitivity`, and a warning says so.
+
     The metrics of the subspace are NaN where A R lacks full column rank or fills measurement space. A baseline map is
-    measured as `LayerProduct((map,))`. A network that is not linear has the first two alone.
+    measured as `LayerProduct((map,))`. A network that is not linear has the first two alone, and where the problem has
+    held-out pairs the test error on those.
     """
     with jax.default_matmul_precision("highest"):
         view = view_of_weights(plain_coordinates(problem), network)
-        return {name: METRICS[name](view, weight_decay) for name in available(network)}
+        names = available(network, problem)
+        warn_in_sample([name for name in names if name in IN_SAMPLE.values()])
+        return {name: EVERY_METRIC[name](view, weight_decay) for name in names}
 
 
-def available(network: Any) -> tuple[str, ...]:
-    """The names of the metrics that `network` has: all of a linear one, two of any other."""
-    return NAMES if network.is_linear else ANY_NETWORK
+def available(network: Any, problem: Problem) -> tuple[str, ...]:
+    """The names of the metrics that `network` has on `problem`: see `measure`."""
+    if not network.is_linear:
+        return ANY_NETWORK if problem.held_out is None else (*ANY_NETWORK, *MONTE_CARLO)
+    names = [in_sample_name(name, problem) for name in NAMES]
+    return (*names, *MONTE_CARLO[1:]) if problem.tests_on_pairs else tuple(names)
+
+
+def in_sample_name(name: str, problem: Problem) -> str:
+    """`name`, or what it is called on a problem that cannot tell of fresh signals."""
+    return IN_SAMPLE.get(name, name) if problem.in_sample else name
+
+
+def warn_in_sample(names: Collection[str]) -> None:
+    """Warn of metrics of these `names`, if there are any: they are in-sample."""
+    if names:
+        warn(
+            f"{', '.join(names)}: of the signals trained on, not of fresh ones, for a problem of your own arrays; pass "
+            "held_out=(signals, measurements) to ji.Problem"
+        )
 
 
 def _loss(view, weight_decay):
@@ -110,7 +135,25 @@ def _balancedness(view, weight_decay):
 
 
 def _test_error(view, weight_decay):
+    if view.end_to_end is None:
+        squares, power = _held_out_squares(view)
+        return jnp.sqrt(jnp.sum(squares) / jnp.sum(power))
     return error_halves(view.coordinates, view.end_to_end)[0]
+
+
+def _test_error_standard_error(view, weight_decay):
+    """That of the root of a ratio of means, to first order in the spread of the pairs; NaN for one pair."""
+    squares, power = _held_out_squares(view)
+    count, ratio = len(squares), jnp.sum(squares) / jnp.sum(power)
+    variance = jnp.sum((squares - ratio * power) ** 2) / (max(count - 1, 0) or jnp.nan)
+    return jnp.sqrt(variance / count) / jnp.mean(power) / (2 * jnp.sqrt(ratio))
+
+
+def _held_out_squares(view):
+    """||x_hat - x||^2 and ||x||^2 of each held-out pair."""
+    signals, measurements = view.coordinates.held_out
+    outputs = view.network(measurements) if view.end_to_end is None else measurements @ view.end_to_end.T
+    return jnp.sum((outputs - signals) ** 2, axis=1), jnp.sum(signals**2, axis=1)
 
 
 def _noise_sensitivity(view, weight_decay):
@@ -132,8 +175,20 @@ METRICS: dict[str, Callable[[View, Any], Any]] = {
 """Functions of a view and the weight decay, by name; `measure` says what they are."""
 
 NAMES = tuple(METRICS)
+"""Those that a linear network has on a problem whose law is known."""
+
 ANY_NETWORK = ("loss", "regression_error")
 """Those that every network has."""
+
+MONTE_CARLO = ("test_error", "test_error_standard_error")
+"""Those that any network has on held-out pairs."""
+
+IN_SAMPLE = {name: f"in_sample_{name}" for name in ("test_error", "noise_sensitivity")}
+"""What metrics of fresh signals are called where only the training signals are known."""
+
+EVERY_METRIC = METRICS | {other: METRICS[name] for name, other in IN_SAMPLE.items()}
+EVERY_METRIC["test_error_standard_error"] = _test_error_standard_error
+"""`METRICS`, and those of problems of your own arrays."""
 
 
 def error_halves(

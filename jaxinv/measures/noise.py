@@ -59,6 +59,11 @@ class NoisyError:
         return False
 
     @property
+    def of_fresh_signals(self) -> bool:
+        """That it is in-sample where a problem knows no other signals than those trained on."""
+        return True
+
+    @property
     def labels(self) -> dict[str, tuple[Any, ...]]:
         """The values along its axes."""
         return {"map": self.maps, "noise": self.noise}

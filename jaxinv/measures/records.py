@@ -6,8 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Integer
 
-from ..checks import ArgumentError, check_count, check_known, fail
-from .metrics import METRICS, NAMES, available
+from ..checks import ArgumentError, check_count, check_known, fail, shown
+from ..problems.problem import Problem
+from .metrics import EVERY_METRIC, IN_SAMPLE, available, in_sample_name
 from .view import View
 
 
@@ -36,32 +37,57 @@ class Recordable(Hashable, Protocol):
 
 
 TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "precision_bits", "digest", "arguments",
-         "width_free", "coordinates", "leak", "filled")  # fmt: skip
+         "stable_step_size", "width_free", "coordinates", "leak", "filled")  # fmt: skip
 """Names in the results and in stored files that a metric of your own cannot have."""
 
 Chosen = tuple[str | Recordable, ...]
 
 
-def choose(wanted: Sequence[str | Recordable] | None, network: Any) -> Chosen:
+def choose(wanted: Sequence[str | Recordable] | None, problem: Problem, network: Any) -> Chosen:
     """What to record of `network`: all it has where `wanted` is None, else those, and the loss (it tells divergence).
 
-    Raises ArgumentError for a metric that the network does not have.
+    Metrics of fresh signals are called in-sample where `problem` knows no others than those trained on.
+    Raises ArgumentError for a metric that the network does not have on that problem.
     """
-    known = available(network)
-    for metric in wanted or ():
+    known = available(network, problem)
+    if wanted is None:
+        return known
+    chosen: list[str | Recordable] = ["loss"]
+    for metric in wanted:
+        name = in_sample_name(metric, problem) if isinstance(metric, str) else metric
+        chosen.append(name if name in known else metric)
+        if metric == "test_error" and not network.is_linear and problem.held_out is None:
+            raise fail("metric 'test_error'", "of a problem with held-out pairs, for a network that is not linear",
+                       "one without", "pass held_out=(signals, measurements) to ji.Problem")  # fmt: skip
         if isinstance(metric, str):
-            check_known("metric", metric, known)
-    return known if wanted is None else tuple(dict.fromkeys(("loss", *wanted)))
+            check_known("metric", str(chosen[-1]), known)
+    return tuple(dict.fromkeys(chosen))
+
+
+def in_sample(wanted: Sequence[str | Recordable] | None, chosen: Chosen, problem: Problem) -> tuple[str, ...]:
+    """The names of what is `chosen`, though not by that name, that is of the training signals instead of fresh ones."""
+    if not problem.in_sample:
+        return ()
+    names = [metric if isinstance(metric, str) else metric.name for metric in chosen]
+    halves = set(IN_SAMPLE.values()).difference(name for name in wanted or () if isinstance(name, str))
+    own = {metric.name for metric in chosen if not isinstance(metric, str) and hasattr(metric, "of_fresh_signals")}
+    return tuple(name for name in names if name in halves | own)
 
 
 def check_metrics(wanted: Sequence[str | Recordable] | None) -> None:
     """ArgumentError unless each is the name of a metric, or a Metric whose name is its own."""
+    if isinstance(wanted, str | Recordable):
+        raise fail("metrics", "a list of names and Metrics", shown(getattr(wanted, "name", wanted)),
+                   "put it into brackets")  # fmt: skip
+    for metric in wanted or ():
+        if not isinstance(metric, str | Recordable):
+            raise fail("metrics", "names and Metrics", shown(metric), f"known: {', '.join(sorted(EVERY_METRIC))}")
     names = [metric if isinstance(metric, str) else metric.name for metric in wanted or ()]
     own_coordinates(wanted)
     for metric, name in zip(wanted or (), names, strict=True):
         if isinstance(metric, str):
-            check_known("metric", name, NAMES)
-        elif name in NAMES or names.count(name) > 1:
+            check_known("metric", name, EVERY_METRIC)
+        elif name in EVERY_METRIC or names.count(name) > 1:
             raise fail("metrics", "of different names", f"{name!r} twice", "rename your metric")
         elif name in TAKEN or not str(name).isidentifier():
             raise fail("the name of a metric", "a word that the results do not use themselves", f"{name!r}",
@@ -95,10 +121,18 @@ def recorder(weight_decay: Any, chosen: Chosen) -> Callable[[View], Mapping[str,
     """The function of a view that records what is `chosen`."""
 
     def record(view):
-        own = {metric.name: metric.record(view) for metric in chosen if not isinstance(metric, str)}
-        return {name: METRICS[name](view, weight_decay) for name in NAMES if name in chosen} | own
+        own = {metric.name: real_value(metric, view) for metric in chosen if not isinstance(metric, str)}
+        return {name: EVERY_METRIC[name](view, weight_decay) for name in EVERY_METRIC if name in chosen} | own
 
     return record
+
+
+def real_value(metric: Recordable, view: View) -> Any:
+    """The value of a metric of your own; ArgumentError where it is complex: real numbers are stored."""
+    value = metric.record(view)
+    if np.issubdtype(dtype := getattr(value, "dtype", np.dtype(float)), np.complexfloating):
+        raise fail(f"metric {metric.name!r}", "real", f"an array of {dtype}", "take .real, .imag or abs of it")
+    return value
 
 
 def record_steps(steps: int, records: Any) -> Integer[np.ndarray, " records"]:

@@ -25,6 +25,18 @@ def last_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArr
     return float(ratios.where(first.notnull() & last.notnull(), lost).median())
 
 
+def median_bounds(values: "xarray.DataArray", lost: "xarray.DataArray", over: str | None = None) -> "xarray.DataArray":
+    """The least and the largest that the median of `values` can be, whatever those are that are `lost`: axis "bound".
+
+    The median is over the axis `over`, or over all; values that are NaN and not lost, those of no run, are left out.
+    """
+    import xarray
+
+    with np.errstate(invalid="ignore"):  # the middle of two may lie between both infinities: NaN
+        ends = [values.where(~lost, end).median(over) for end in (-np.inf, np.inf)]
+    return xarray.concat(ends, "bound")
+
+
 def slope(x: "xarray.DataArray", y: "xarray.DataArray", axis: str, *, least: int = 2) -> "xarray.DataArray":
     """The slope of the least-squares line of `y` on `x` along `axis`, over the points where both are finite.
 

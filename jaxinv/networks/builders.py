@@ -5,7 +5,8 @@ from itertools import pairwise
 import jax
 from jaxtyping import Array, Key
 
-from ..checks import check_count, check_known, check_number
+from ..arrays import is_traced
+from ..checks import check_count, check_known, check_number, fail
 from ..draws import Tag
 from ..problems.problem import Problem
 from .initializations import INITIALIZERS
@@ -25,7 +26,7 @@ def layer_product(
     init: str = "fan_in",
     scale: float = 1.0,
     engine: str = "dense",
-) -> LayerProduct | UnsampledProduct:
+) -> LayerProduct:
     """A layer product for `problem` with `depth` layers, hidden width `width`, every layer times `scale`.
 
     `init` is one of INITIALIZERS. Depth 1 is a single (signal_dim, measurement_dim) matrix, which has no width.
@@ -37,7 +38,7 @@ def layer_product(
     weights = sum(out * inn for inn, out in pairwise(sizes))
     if init == "fan_in" and depth > 1 and (engine == "width_free" or weights > MOST_WEIGHTS):
         return UnsampledProduct(jax.random.fold_in(key, Tag.WEIGHTS), tuple(sizes), float(scale))
-    return LayerProduct(tuple(_initial(key, problem, width, depth, init, scale)))
+    return LayerProduct(tuple(map(jax.device_put, _initial(key, problem, width, depth, init, scale))))
 
 
 def relu_network(
@@ -56,7 +57,7 @@ def relu_network(
     ArgumentError for a bad argument.
     """
     *hidden, last = _initial(key, problem, width, depth, init, scale)
-    return ReluNetwork((*(2**0.5 * weight for weight in hidden), last))
+    return ReluNetwork(tuple(map(jax.device_put, (*(2**0.5 * weight for weight in hidden), last))))
 
 
 def _initial(key, problem, width, depth, init, scale):
@@ -70,6 +71,9 @@ def _sizes(problem, width, depth, init, scale):
     width, depth = check_count("width", width), check_count("depth", depth)
     check_known("init", init, INITIALIZERS)
     check_number("scale", scale, strict=True)
+    most = 10.0 ** min(15, 300 / (2 * depth))  # the loss has its power 2 * depth
+    if not is_traced(scale) and scale > most:
+        raise fail("scale", f"at most {most:.3g} at depth {depth}, or the loss is no number", f"{scale:g}", "pass less")
     return [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
 
 

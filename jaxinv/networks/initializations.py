@@ -12,7 +12,7 @@ from .layers import LayerProduct
 def fan_in(keys, sizes):
     """Independent N(0, 1/fan_in) entries. Ours: the usual practical initialization."""
     return [
-        normal(key, (out, inn)) / inn**0.5 for key, inn, out in zip(keys, sizes[:-1], sizes[1:], strict=True)
+        normal(key, (out, inn)) * (1 / inn**0.5) for key, inn, out in zip(keys, sizes[:-1], sizes[1:], strict=True)
     ]  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def balanced(keys, sizes):
 
     The singular values of the product, to the power 1/depth, stand between random orthonormal bases.
     """
-    product = LayerProduct(tuple(fan_in(keys, sizes))).end_to_end()
+    product = LayerProduct(tuple(map(jax.device_put, fan_in(keys, sizes)))).end_to_end()
     rank, depth = min(sizes), len(keys)
     left, values, right = jnp.linalg.svd(product, full_matrices=False)
     hidden = [orthonormal(jax.random.fold_in(key, 1), size, rank) for key, size in zip(keys, sizes[1:-1], strict=False)]

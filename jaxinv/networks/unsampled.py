@@ -1,26 +1,57 @@
 """Layer products whose weights need not exist: what is known is their law, or the map that came of training."""
 
-from typing import ClassVar, NoReturn
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, NoReturn
 
 import equinox as eqx
 from jaxtyping import Array, Float, Key
 
 from ..arrays import AnyArray
 from ..checks import ArgumentError
+from .layers import LayerProduct
 
 
-class UnsampledProduct(eqx.Module):
-    """The law of a layer product: independent N(0, scale^2 / fan_in) entries. No weight is generated.
+@dataclass(frozen=True)
+class Ungenerated:
+    """In place of weights that do not exist: to ask for one raises ArgumentError with this `message`."""
+
+    message: str
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        """Raises ArgumentError."""
+        raise ArgumentError(self.message)
+
+    def __iter__(self) -> NoReturn:
+        """Raises ArgumentError."""
+        raise ArgumentError(self.message)
+
+    def __len__(self) -> NoReturn:
+        """Raises ArgumentError."""
+        raise ArgumentError(self.message)
+
+
+class UnsampledProduct(LayerProduct):
+    """The law of a layer product: independent N(0, scale^2 / fan_in) entries, not generated.
 
     `sizes` are (measurement_dim, width, ..., signal_dim). `engine="width_free"` trains it whatever the width; to ask
-    for its arrays raises ArgumentError.
+    for one of its weights raises ArgumentError.
     """
 
+    weights: Any = eqx.field(static=True)
     key: Key[Array, ""]
     sizes: tuple[int, ...] = eqx.field(static=True)
     scale: float = eqx.field(static=True)
-    is_linear: ClassVar[bool] = True
     pads: ClassVar[bool] = False
+
+    def __init__(self, key: Key[Array, ""], sizes: Sequence[int], scale: float):
+        self.key, self.sizes, self.scale = key, tuple(sizes), float(scale)
+        entries = sum(out * inn for inn, out in pairwise(self.sizes))
+        self.weights = Ungenerated(
+            f"the weights of a network of width {self.width:,} and depth {self.depth} ({8 * entries / 2**30:,.3g} GiB) "
+            'were not generated; train it with engine="width_free", or build a narrower one for engine="dense"'
+        )
 
     @property
     def depth(self) -> int:
@@ -35,15 +66,6 @@ class UnsampledProduct(eqx.Module):
     def any_width(self) -> "UnsampledProduct":
         """The same with nothing said of width and scale: equal for all that one compilation serves."""
         return UnsampledProduct(self.key, (self.sizes[0], *[0] * (self.depth - 1), self.sizes[-1]), 1.0)
-
-    @property
-    def weights(self) -> NoReturn:
-        """Raises ArgumentError: there are none."""
-        entries = sum(out * inn for inn, out in zip(self.sizes[:-1], self.sizes[1:], strict=True))
-        raise ArgumentError(
-            f"the weights of a network of width {self.width:,} and depth {self.depth} ({8 * entries / 2**30:,.3g} GiB) "
-            'were not generated; train it with engine="width_free", or build a narrower one for engine="dense"'
-        )
 
 
 class TrainedMap(eqx.Module):

@@ -21,6 +21,8 @@ class Coordinates(eqx.Module):
     from the targets (no linear map of the measurements can reach it). Measurement space may be rotated by the
     orthogonal matrix `rotation` Q: inputs are Y Q, maps W Q. Then the inputs vanish beyond their first `trained`
     columns, and so do the gradients of those columns of W_1. `held_out` are the problem's pairs to measure on.
+    `covariance_root` C and `measured_root` M are those of test signals: E||W y - x||^2 = ||W M - C||_F^2, of the law of
+    the signals, or the mean over the pairs that are held out of a problem of your own.
     """
 
     inputs: Float[AnyArray, "rows measurement_dim"]
@@ -28,8 +30,8 @@ class Coordinates(eqx.Module):
     residual: Float[AnyArray, ""]
     oracle: Float[AnyArray, "signal_dim measurement_dim"]
     off_basis: Float[AnyArray, "measurement_dim off_dim"]
-    covariance_root: Float[AnyArray, "signal_dim subspace_dim"]
-    measured_root: Float[AnyArray, "measurement_dim subspace_dim"]
+    covariance_root: Float[AnyArray, "signal_dim tests"]
+    measured_root: Float[AnyArray, "measurement_dim tests"]
     rotation: Float[AnyArray, "measurement_dim measurement_dim"] | None
     trained: int = eqx.field(static=True)
     held_out: Pairs | None = None
@@ -51,18 +53,28 @@ def plain_coordinates(problem: Problem) -> Coordinates:
     This and the other functions compute with numpy for a problem of numpy arrays, with JAX for one of JAX arrays.
     """
     measured = problem.operator @ problem.latent.basis
+    covariance_root, measured_root = _test_roots(problem)
     return Coordinates(
         inputs=problem.measurements,
         targets=problem.signals,
         residual=namespace(problem.signals).zeros((), problem.signals.dtype),
         oracle=problem.latent.basis @ oracle_inverse(measured),
         off_basis=_off_basis(measured),
-        covariance_root=problem.latent.covariance_root,
-        measured_root=problem.operator @ problem.latent.covariance_root,
+        covariance_root=covariance_root,
+        measured_root=measured_root,
         rotation=None,
         trained=problem.measurement_dim,
         held_out=problem.held_out,
     )
+
+
+def _test_roots(problem: Problem):
+    """C and M: of the law, or the held-out pairs themselves."""
+    if problem.tests_on_pairs and problem.held_out is not None:
+        signals, measurements = problem.held_out
+        scale = len(signals) ** 0.5
+        return signals.T / scale, measurements.T / scale
+    return problem.latent.covariance_root, problem.operator @ problem.latent.covariance_root
 
 
 def compressed_coordinates(problem: Problem) -> Coordinates:

@@ -4,12 +4,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ..checks import ArgumentError, check_count, check_known, check_number
+from ..checks import ArgumentError, check_count, check_number, fail
 from ..draws import Tag, normal
 from . import operators
 from .problem import Problem
 from .signals import subspace
 from .unions import union_of_subspaces
+
+MOST_NOISE = 1e15
+"""Relative noise whose loss is still a number in float32."""
 
 
 def subspace_problem(
@@ -38,21 +41,20 @@ def subspace_problem(
     _check_at_most("measurement_dim", m, "signal_dim", d, "an inverse problem has no more measurements than unknowns")
     _check_at_most("subspace_dim", s, "measurement_dim", m, "fewer measurements cannot tell the signals apart")
     check_number("condition_number", condition_number, 1.0)
-    check_number("noise", noise)
-    check_known("operator", operator, operators.GENERATORS)
+    generator = _generator(operator, noise)
     latent = subspace(key, d, s, condition_number)
-    matrix = operators.GENERATORS[operator](key, m, d)
-    problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s))
+    matrix = generator(key, m, d)
+    problem = Problem(matrix, latent.training(key, n), latent=latent, _rank=min(n, s), _generated=True)
     if noise == 0:
         return problem
     noisy = noisy_measurements(key, problem, noise)
-    return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m))
+    return Problem(matrix, problem.signals, noisy, latent=latent, _rank=min(n, m), _generated=True)
 
 
 def noisy_measurements(key: Key[Array, ""], problem: Problem, noise: float) -> Float[Array, "samples measurement_dim"]:
     """The training measurements of `problem` with relative `noise` on them, from random numbers of its own."""
     unit = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), problem.measurements.shape)
-    return problem.measurements + unit * jnp.sqrt(problem.noise_variance(noise))
+    return problem.measurements + jax.device_put(unit) * jnp.sqrt(problem.noise_variance(noise))
 
 
 def union_problem(
@@ -83,20 +85,28 @@ def union_problem(
     if min(n, fresh) < members:
         raise ArgumentError(f"samples and held_out must be at least subspaces = {members}, got {n} and {fresh}")
     check_number("condition_number", condition_number, 1.0)
-    check_number("noise", noise)
-    check_known("operator", operator, operators.GENERATORS)
+    generator = _generator(operator, noise)
     latent = union_of_subspaces(key, d, s, members, condition_number)
-    matrix = operators.GENERATORS[operator](key, m, d)
+    matrix = generator(key, m, d)
     signals, measurements = _pairs(latent.training(key, n), matrix)
-    problem = Problem(matrix, signals, measurements, latent=latent, held_out=_pairs(latent.sample(key, fresh), matrix))
+    held = _pairs(latent.sample(key, fresh), matrix)
+    problem = Problem(matrix, signals, measurements, latent=latent, held_out=held, _generated=True)
     if noise == 0:
         return problem
     noisy = noisy_measurements(key, problem, noise)
-    return Problem(matrix, signals, noisy, latent=latent, held_out=problem.held_out)
+    return Problem(matrix, signals, noisy, latent=latent, held_out=held, _generated=True)
 
 
 def _pairs(signals, matrix):
     return signals, signals @ matrix.T
+
+
+def _generator(operator: str, noise: float):
+    """The generator of that operator; checks the noise, whose variance must be a number."""
+    check_number("noise", noise)
+    if noise > MOST_NOISE:
+        raise fail("noise", f"at most {MOST_NOISE:g}, or the loss is no number", f"{noise:g}", "pass less")
+    return operators.named(operator)
 
 
 def _check_at_most(name: str, value: int, bound_name: str, bound: int, why: str) -> None:

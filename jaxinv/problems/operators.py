@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ..checks import check_matrix
+from ..checks import check_known, check_matrix, fail, shown
 from ..draws import Tag, normal, orthonormal
 
 
@@ -16,7 +16,8 @@ def gaussian(key: Key[Array, ""], measurement_dim: int, signal_dim: int) -> Floa
     Ours: the paper asks for an operator with a restricted isometry property; this is the usual example.
     """
     entries = normal(jax.random.fold_in(key, Tag.OPERATOR), (measurement_dim, signal_dim))
-    return entries / measurement_dim**0.5
+    # times the inverse, as XLA divides by a scalar: the same bits with and without jit
+    return jax.device_put(entries * (1 / measurement_dim**0.5))
 
 
 def orthogonal_rows(
@@ -27,13 +28,22 @@ def orthogonal_rows(
     A A^T = (signal_dim/measurement_dim) I; needs measurement_dim <= signal_dim.
     """
     rows = orthonormal(jax.random.fold_in(key, Tag.OPERATOR), signal_dim, measurement_dim).T
-    return rows * (signal_dim / measurement_dim) ** 0.5
+    return jax.device_put(rows * (signal_dim / measurement_dim) ** 0.5)
 
 
 def given(matrix: Any) -> Float[Array, "measurement_dim signal_dim"]:
     """Your own matrix as an operator, in the default float type. Raises ArgumentError unless finite, real and 2-d."""
     check_matrix("operator", matrix, "(measurement_dim, signal_dim)")
     return jnp.asarray(matrix, jnp.result_type(float))
+
+
+def named(name: Any) -> Any:
+    """The generator of that name. Raises ArgumentError for another, and for a matrix, which makes a Problem."""
+    if not isinstance(name, str):
+        raise fail("operator", f"one of {', '.join(sorted(GENERATORS))}", shown(name),
+                   "for a matrix of your own pass problem=, which builds ji.Problem(operator=, signals=)")  # fmt: skip
+    check_known("operator", name, GENERATORS)
+    return GENERATORS[name]
 
 
 def norm(operator: Float[Array, "measurement_dim signal_dim"]) -> Float[Array, ""]:

@@ -3,7 +3,6 @@
 Samples are rows: X is (samples, signal_dim) and Y is (samples, measurement_dim), the transposes of the paper's.
 """
 
-import warnings
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..arrays import AnyArray, is_traced, namespace, numerical_rank, rounding
-from ..checks import check_matrix, fail
+from ..checks import check_matrix, fail, warn
 from ..draws import Tag, normal
 from . import operators
 from .signals import Subspace, subspace_of
@@ -28,8 +27,9 @@ class Problem(eqx.Module):
     (samples, measurement_dim); measurements left out are `signals @ operator.T`. The subspace of the signals (`latent`)
     is the generator's where there is one, otherwise read off `signals`: all they span, or the leading `subspace_dim`
     directions for signals that lie near a subspace; or it is given as `latent`. `held_out`, (signals, measurements) as
-    rows, is for metrics that have no closed form. `measurement_rank`, the rank of the measurements, decides how far
-    the data can be compressed without loss.
+    rows, are pairs to test on: without them, metrics of fresh signals are in-sample where the subspace is read off
+    `signals`. `measurement_rank`, the rank of the measurements, decides how far the data can be compressed without
+    loss. `generated` says whether a generator of this package made the problem.
 
     Raises ArgumentError (a ValueError) for shapes that do not fit and for NaN or infinite entries. Warns where the
     signals span more dimensions than there are measurements: no linear map recovers them.
@@ -42,9 +42,21 @@ class Problem(eqx.Module):
     measurement_rank: int = eqx.field(static=True)
     noiseless: bool = eqx.field(static=True)
     held_out: Pairs | None
+    generated: bool = eqx.field(static=True)
+    in_sample: bool = eqx.field(static=True)
+    """Whether metrics of fresh signals can only tell of the training signals."""
 
     def __init__(
-        self, operator, signals, measurements=None, *, subspace_dim=None, latent=None, held_out=None, _rank=None
+        self,
+        operator,
+        signals,
+        measurements=None,
+        *,
+        subspace_dim=None,
+        latent=None,
+        held_out=None,
+        _rank=None,
+        _generated=False,
     ):
         self.operator = operators.given(operator)
         check_matrix("signals", signals, "(samples, signal_dim)")
@@ -60,16 +72,40 @@ class Problem(eqx.Module):
             raise fail("measurements", f"{len(self.signals)} rows, one for each signal",
                        f"{len(self.measurements)} rows", "pass signals and measurements in the same order")  # fmt: skip
         self.latent = subspace_of(signals, subspace_dim) if latent is None else latent
-        self.held_out = held_out
+        self.held_out = None if held_out is None else self._checked_pairs(held_out)
+        self.generated = _generated
+        self.in_sample = latent is None and held_out is None
         # measurements without noise span range(A R): what the closed form of the off-subspace error rests on
         self.noiseless = measurements is None or _is_product(measurements, signals, operator)
-        self.measurement_rank = _rank or _measured_rank(signals, operator, measurements, rounding(self.operator))
-        if self.subspace_dim > self.measurement_dim:
-            warnings.warn(
-                f"signals span {self.subspace_dim} dimensions, measurements {self.measurement_dim}: no linear map "
-                "recovers them, metrics of the subspace are NaN; pass subspace_dim if they lie near a smaller one",
-                stacklevel=2,
-            )
+        given = [self.operator, *(array for array in (operator, signals, measurements) if array is not None)]
+        self.measurement_rank = _rank or _measured_rank(signals, operator, measurements, max(map(rounding, given)))
+        if (s := self.subspace_dim) > (m := self.measurement_dim):
+            what, advice = f"signals span {s} dimensions", "pass subspace_dim if they lie near a smaller one"
+            if latent is not None:
+                advice = "take fewer dimensions, or more measurements"
+            elif subspace_dim is not None:
+                what, advice = f"subspace_dim is {s}", f"pass {m} or less if they lie near so small a one"
+            warn(f"{what}, measurements {m}: no linear map recovers them, metrics of the subspace are NaN; {advice}")
+
+    def _checked_pairs(self, held_out: Any) -> Pairs:
+        """`held_out` as arrays of the operator's float type; ArgumentError where they do not fit."""
+        try:
+            pair = tuple(held_out)
+        except TypeError:
+            pair = ()
+        if len(pair) != 2:
+            got = type(held_out).__name__ + (f" of {len(pair)}" if pair else "")
+            raise fail("held_out", "a pair (signals, measurements)", got, "pass held_out=(signals, measurements)")
+        arrays = []
+        for what, rows, columns in zip(("signal", "measurement"), pair, self.operator.shape[::-1], strict=True):
+            check_matrix(f"held_out {what}s", rows, f"(held_out, {what}_dim)")
+            arrays.append(jnp.asarray(rows, self.operator.dtype))
+            _check_columns(f"held_out {what}s", arrays[-1], columns, f"{what}_dim")
+        signals, measurements = arrays
+        if len(measurements) != len(signals):
+            raise fail("held_out measurements", f"{len(signals)} rows, one for each held-out signal",
+                       f"{len(measurements)} rows", "pass them in the same order")  # fmt: skip
+        return signals, measurements
 
     @property
     def signal_dim(self) -> int:
@@ -90,6 +126,11 @@ class Problem(eqx.Module):
     def samples(self) -> int:
         """Training pairs, n."""
         return self.signals.shape[0]
+
+    @property
+    def tests_on_pairs(self) -> bool:
+        """Whether metrics of fresh signals are those of the held-out pairs; a generator's law is known exactly."""
+        return self.held_out is not None and not self.generated
 
     @property
     def signal_extremes(self) -> tuple[Any, Any]:
@@ -119,7 +160,7 @@ class Problem(eqx.Module):
         """Fresh signals of the training law and their measurements, with relative `noise` of their own."""
         signals = self.latent.sample(key, samples)
         unit = normal(jax.random.fold_in(key, Tag.TEST_NOISE), (samples, self.measurement_dim))
-        return signals, signals @ self.operator.T + unit * jnp.sqrt(self.noise_variance(noise))
+        return signals, signals @ self.operator.T + jax.device_put(unit) * jnp.sqrt(self.noise_variance(noise))
 
 
 def oracle_inverse(measured):

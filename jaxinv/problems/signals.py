@@ -46,13 +46,13 @@ class Subspace(eqx.Module):
             return self._rows(orthonormal(key, subspace_dim, samples).T * subspace_dim**0.5)
         return self._rows(orthonormal(key, samples, subspace_dim) * samples**0.5)
 
-    def _rows(self, coefficients: Float[Array, "samples subspace_dim"]) -> Float[Array, "samples signal_dim"]:
-        return coefficients @ self.covariance_root.T
+    def _rows(self, coefficients: Float[AnyArray, "samples subspace_dim"]) -> Float[Array, "samples signal_dim"]:
+        return jax.device_put(coefficients) @ self.covariance_root.T
 
 
 def subspace(key: Key[Array, ""], signal_dim: int, subspace_dim: int, condition_number: float) -> Subspace:
     """A uniformly random subspace of R^signal_dim, its spectrum log-spaced from 1 to 1/condition_number. Ours."""
-    basis = orthonormal(jax.random.fold_in(key, Tag.SUBSPACE), signal_dim, subspace_dim)
+    basis = jax.device_put(orthonormal(jax.random.fold_in(key, Tag.SUBSPACE), signal_dim, subspace_dim))
     # numpy, not jax.numpy: the spectrum stays a known number under tracing, so step sizes do too
     return Subspace(basis, np.geomspace(1.0, 1.0 / condition_number, subspace_dim).astype(jnp.result_type(float)))
 

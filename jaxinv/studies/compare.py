@@ -2,12 +2,19 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..checks import ArgumentError, fail
+from ..sweeps import store
+
 if TYPE_CHECKING:
     import xarray
+
+EXPERIMENT = "experiment"
+"""The attribute of results that says whose they are."""
 
 LEVEL = 0.01
 """Chance of any false alarm among all comparisons of two results (Bonferroni)."""
@@ -39,6 +46,23 @@ class Change(NamedTuple):
         by = f" ({self.new / self.old - 1:+.1%})" if self.old else ""
         at = f" at {where}" if where else ""
         return f"{self.quantity}{at}: {self.old:.4g} -> {self.new:.4g}{by}, by chance {self.chance:.1g}"
+
+
+def older_results(path: Path, name: str, grids: Mapping[str, Any]) -> "Mapping[str, xarray.Dataset]":
+    """The results at `path`; ArgumentError unless they can be read and belong to experiment `name` with its `grids`."""
+    try:
+        older = store.read_datasets(path)
+    except (OSError, ValueError, KeyError, RuntimeError):
+        got = f"{str(path)!r}, which is {'no netCDF file, or a damaged one' if path.exists() else 'not there'}"
+        raise ArgumentError(
+            f"--compare must be the results.nc of an earlier run, got {got}; pass another file"
+        ) from None
+    theirs = next(iter(older.values())).attrs.get(EXPERIMENT, name)
+    alike = [grid for grid in older if grid in grids and {*grids[grid].axes} <= {*older[grid].coords}]
+    if theirs != name or not alike:
+        got = f"those of {theirs}" if theirs != name else "those of other grids"
+        raise fail("--compare", f"the results of {name}", f"{got} in {str(path)!r}", "pass another file")
+    return older
 
 
 def changes(

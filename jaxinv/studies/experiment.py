@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..checks import ArgumentError, nearest
+from ..checks import ArgumentError, fail, nearest, shown
 from ..sweeps.digests import file_source
 from ..sweeps.grid import Sweep
+from ..sweeps.trees import SHIPPED, home
 from .timing import Timing
 from .verdicts import Verdict
 
@@ -63,6 +64,9 @@ class Experiment:
             raise ArgumentError(f"grids of {self.name} must return the grids of {preset!r}, got {one_line(error)}; "
                                 "correct it") from error  # fmt: skip
         grids = dict(made) if isinstance(made, Mapping) else {"": made}
+        if [*grids] != [""] and not all(str(name).isidentifier() for name in grids or [""]):
+            raise fail(f"grids of {self.name}", "a Sweep, a Timing or a dict of them by words", shown([*grids]),
+                       "rename them")  # fmt: skip
         for name, grid in grids.items():
             if not isinstance(grid, Sweep | Timing):
                 raise ArgumentError(
@@ -87,24 +91,41 @@ def size(grid: Grid) -> str:
     return f"{len(cells)} runs x {longest} steps"
 
 
-def find(names: Sequence[str], folder: Path) -> list[Experiment]:
-    """The experiments of those names (all of `folder` for none); a name that ends in .py is a file.
+def folders(kind: str, own: Path | None = None) -> list[Path]:
+    """Where "experiments" or "benchmarks" are: those that come with this package, in its wheel or its checkout; `own`.
 
-    Raises ArgumentError, with the nearest name, for one that is not there.
+    Raises ArgumentError where `own` is no folder.
     """
-    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_")) if folder.is_dir() else []
-    known = {path.stem: path for path in files}
-    if not names and not known:
-        raise ArgumentError(
-            f"no experiments in {str(folder)!r}; run from the project's root, or pass the folder or a file"
-        )
+    if own is not None and not own.is_dir():
+        raise fail(f"--{kind}", "a folder", f"{str(own)!r}, which is none", "pass another, or a file by its name")
+    package = Path(__file__).parents[1]
+    places = [package / SHIPPED / kind, package.parent / kind]
+    return [*[place for place in places if place.is_dir()][:1], *([] if own is None else [own])]
+
+
+def find(names: Sequence[str], *folders: Path) -> list[Experiment]:
+    """The experiments of those names (all of the `folders` for none); a name that ends in .py is a file.
+
+    Raises ArgumentError, with the nearest name, for one that is not there, and for two files of one name.
+    """
+    known: dict[str, Path] = {}
+    twice: dict[str, Path] = {}
+    for folder in folders:
+        files = [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
+        if not files and not names:
+            raise ArgumentError(f"no experiments in {str(folder)!r}; pass another folder, or a file")
+        for path in files:
+            if not path.samefile(known.setdefault(path.stem, path)):
+                twice[path.stem] = path
     chosen: list[Experiment] = []
     for name in dict.fromkeys(names or known):
+        if name in twice:
+            raise fail("experiments", "of different names", f"{known[name]} and {twice[name]}", "rename a file")
         path = Path(name) if name.endswith(".py") else known.get(name)
         if path is None or not path.is_file():
             raise ArgumentError(f"unknown experiment {name!r}; {nearest(name, known)}")
         if any(path.stem == other.name for other in chosen):
-            raise ArgumentError(f"experiments must have different names, got {path.stem!r} twice; rename a file")
+            raise fail("experiments", "of different names", f"{path.stem!r} twice", "rename a file")
         chosen.append(load(path))
     return chosen
 
@@ -118,7 +139,8 @@ def load(path: Path) -> Experiment:
         raise ArgumentError(f"{path} must stay as it is while it is read, got another text meanwhile; start again")
     experiment = getattr(module, "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
-        raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {experiment!r}")
+        raise ArgumentError(f"{path} must define EXPERIMENT = jaxinv.Experiment(...), got {shown(experiment)}; "
+                            "a file that others import begins with _")  # fmt: skip
     about = inspect.cleandoc(module.__doc__ or "")
     claim = about.partition("\n")[0].rstrip(".")
     if not claim:
@@ -127,7 +149,15 @@ def load(path: Path) -> Experiment:
 
 
 def load_module(path: Path) -> Any:
-    """The Python module at `path`."""
+    """The Python module at `path`, which can import its neighbours; they are read anew with it."""
+    folder = str(path.resolve().parent)
+    for name in [name for name in sys.modules if name in _neighbours]:
+        del sys.modules[name]
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    before = {*sys.modules}
     spec = importlib.util.spec_from_file_location(f"jaxinv_file_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ArgumentError(f"{path} must be a Python module; pass a file that ends in .py")
@@ -135,11 +165,22 @@ def load_module(path: Path) -> Any:
     sys.modules[spec.name] = module  # so that a sweep can name the builders it defines
     try:
         spec.loader.exec_module(module)
+        _neighbours.update(name for name in {*sys.modules} - before if _lies_in(folder, name))
     except Exception as error:
         raise ArgumentError(
             f"{path} must be a module that can be imported, got {one_line(error)}; correct it"
         ) from error
     return module
+
+
+_neighbours: set[str] = set()
+"""Modules that files of experiments imported from their own folders."""
+
+
+def _lies_in(folder: str, name: str) -> bool:
+    """Whether a module was imported from below that folder, and is no library that is installed there."""
+    file = getattr(sys.modules[name], "__file__", None)
+    return file is not None and Path(folder) in Path(file).parents and not home(name, file)
 
 
 def one_line(error: Exception) -> str:

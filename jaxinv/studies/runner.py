@@ -1,7 +1,7 @@
 """One experiment from its grids to its figure and verdicts on disk, doing only what is not there yet."""
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..checks import ArgumentError
+from ..checks import ArgumentError, fail, shown
 from ..sweeps import store
 from ..sweeps.digests import digest, package_source
 from ..sweeps.grid import Sweep
@@ -17,7 +17,7 @@ from ..sweeps.running import Progress, run_sweep
 from . import plots
 from .analysis import derive, plain, with_derived
 from .clock import Clock
-from .compare import changes
+from .compare import EXPERIMENT, changes, older_results
 from .experiment import Experiment, Grid, Grids
 from .results import Runs
 from .summary import FILE, Summary, parameters
@@ -70,8 +70,9 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where results, figure and summary go."""
-        return self.out / self.experiment.name / (f"{self.preset}-adjusted" if self.adjusted else self.preset)
+        """Where results, figure and summary go: each adjusted grid has a folder of its own."""
+        own = f"{self.preset}-adjusted-{self.grids_digest[:8]}"
+        return self.out / self.experiment.name / (own if self.adjusted else self.preset)
 
 
 class Outcome(NamedTuple):
@@ -111,7 +112,7 @@ def compute(job: Job, progress: Progress) -> Outcome | Computed:
     Cells that are stored are not computed again; analysis, figure and verdicts are not made again while the grids, the
     source of the experiment and of this package, and the files themselves are what they were.
     """
-    older = None if job.compare is None else _older(job.compare)
+    older = None if job.compare is None else older_results(job.compare, job.experiment.name, job.grids)
     made_from, there = _made_from(job), Summary.read(job.folder)
     if older is None and not job.fresh and there is not None and there.digests == made_from | _on_disk(job):
         return Outcome(there, False, _table(job), ())
@@ -131,11 +132,11 @@ def conclude(computed: Computed) -> Outcome:
     if derived:
         runs = with_derived(runs, derived)
         written = _save(job, runs)
-    verdicts, shown = _checked(job, lambda: _draw_and_judge(job, runs))
+    verdicts, drawn = _draw_and_judge(job, runs)
     made_in = environment(next(iter(runs.values())).data)
     if there is not None and there.digests.get("grids") == job.grids_digest and not any(c.computing for c in clocks):
         made_in = there.environment
-    digests = {**made_from, RESULTS: written, **shown}
+    digests = {**made_from, RESULTS: written, **drawn}
     summary = _summarise(job, runs, verdicts, clocks, made_in, digests)
     summary.write(job.folder)
     changed = () if older is None else tuple(_changes(older, runs, job))
@@ -186,10 +187,29 @@ def _checked(job: Job, make: Any) -> Any:
 def _draw_and_judge(job: Job, runs: Mapping[str, Runs]) -> tuple[Sequence[Verdict], dict[str, str]]:
     """The verdicts, and the digests of the figure and the table that were written."""
     experiment, read = job.experiment, plain(runs)
-    figure = plots.save(plots.styled(experiment.draw)(read), job.folder / experiment.name)
-    lines = experiment.table(read) if experiment.table is not None else ()
+    drawn = _checked(job, lambda: plots.styled(experiment.draw)(read))
+    if not hasattr(drawn, "savefig"):
+        raise fail(f"draw of {experiment.name}", "a function that returns a figure", shown(drawn), "return its figure")
+    lines = _listed(job, "table", experiment.table, read, str) if experiment.table is not None else []
+    verdicts = _listed(job, "claims", experiment.claims, read, Verdict)
+    figure = _checked(job, lambda: plots.save(drawn, job.folder / experiment.name))
     table = store.write_text(job.folder / TABLE, "".join(f"{line}\n" for line in lines))
-    return experiment.claims(read), {TABLE: table, **{path.name: written for path, written in figure.items()}}
+    return verdicts, {TABLE: table, **{path.name: written for path, written in figure.items()}}
+
+
+def _listed(job: Job, name: str, function: Any, read: Any, kind: type) -> list[Any]:
+    """What a function of the experiment returns, as a list; ArgumentError unless all of it is of this kind."""
+
+    def returned() -> Any:
+        made = function(read)
+        return list(made) if isinstance(made, Iterable) and not isinstance(made, kind) else made
+
+    found = _checked(job, returned)
+    wrong = [entry for entry in found if not isinstance(entry, kind)] if isinstance(found, list) else [found]
+    if wrong:
+        must = f"a function that returns a list of {kind.__name__}"
+        raise fail(f"{name} of {job.experiment.name}", must, shown(wrong[0]), "return a list")
+    return found
 
 
 def _summarise(job: Job, runs: Mapping[str, Runs], verdicts, clocks: Sequence[Clock], made_in, digests) -> Summary:
@@ -242,16 +262,6 @@ def digest_of_source(experiment: Experiment) -> str:
     return digest([experiment.source, words, package_source()])
 
 
-def _older(path: Path) -> "Mapping[str, xarray.Dataset]":
-    try:
-        return store.read_datasets(path)
-    except (OSError, ValueError, KeyError, RuntimeError):
-        got = f"{str(path)!r}, which is {'no netCDF file, or a damaged one' if path.exists() else 'not there'}"
-        raise ArgumentError(
-            f"--compare must be the results.nc of an earlier run, got {got}; pass another file"
-        ) from None
-
-
 def _changes(old: "Mapping[str, xarray.Dataset]", runs: Mapping[str, Runs], job: Job) -> Iterator[str]:
     """What changed since the older results, in words."""
     found, tests = changes(old, {name: results.data for name, results in runs.items()})
@@ -269,7 +279,8 @@ def _table(job: Job) -> str:
 
 
 def _save(job: Job, runs: Mapping[str, Runs]) -> str:
-    return store.save_datasets(job.folder / RESULTS, {name: results.data for name, results in runs.items()})
+    named = {name: results.data.assign_attrs({EXPERIMENT: job.experiment.name}) for name, results in runs.items()}
+    return store.save_datasets(job.folder / RESULTS, named)
 
 
 def _made_from(job: Job) -> dict[str, str]:

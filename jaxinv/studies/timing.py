@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 class Timed(NamedTuple):
     """Something to be timed, set up and compiled: `advance(steps)` does that many steps and waits for them.
 
-    `units` is how many runs a step advances. `measured` are other numbers to keep, by name; alone where `advance` is
-    None.
+    `units` is how many runs a step advances, or does the work of. `measured` are other numbers to keep, by name; alone
+    where `advance` is None.
     """
 
     advance: Callable[[int], None] | None
-    units: int = 1
+    units: float = 1
     measured: Mapping[str, float] = {}
 
 
@@ -213,7 +213,7 @@ def dense_steps(setups: Sequence[Setup], done: int = 0, *, records: bool = False
 
     def advance(steps, chosen=()):
         for i, block in enumerate(blocks):
-            blocks[i], _ = engine.advance(block, steps, chosen)
+            blocks[i], _ = engine.advance(block, [steps], chosen)
             jax.block_until_ready(blocks[i].state)
 
     weights = sum(leaf.size for leaf in jax.tree.leaves(blocks[0].state.network)) / size
@@ -246,6 +246,28 @@ def memory_passes(passes: int, entries: int, precision: str, units: int) -> Time
         return jax.shard_map(local, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split)(array, times)
 
     return Timed(lambda steps: jax.block_until_ready(scale(array, steps * passes // 2)), each * mesh.size)
+
+
+def matrix_product(operations: float, precision: str, size: int) -> Timed:
+    """The limit that arithmetic sets: a step of a unit takes so many `operations` (a multiplication or an addition).
+
+    What is timed is a product of two matrices of `size` rows and columns on each of the local devices, which is the
+    work of 2 size^3 / operations units there.
+    """
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    mesh, split = Mesh(np.array(jax.local_devices()), ("device",)), PartitionSpec("device")
+    array = jax.device_put(np.full((mesh.size, size, size), 1 / size, precision), NamedSharding(mesh, split))
+
+    @jax.jit
+    def multiply(array, times):
+        def local(factor, times):
+            return jax.lax.fori_loop(0, times, lambda _, product: factor[0] @ product, factor[0])[None]
+
+        return jax.shard_map(local, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split)(array, times)
+
+    return Timed(lambda steps: jax.block_until_ready(multiply(array, steps)), 2 * size**3 / operations * mesh.size)
 
 
 def peak_memory(code: str) -> float:

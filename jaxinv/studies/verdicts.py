@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim against one measured number: `holds` says whether `measured` keeps to `bound`.
+    """One claim against one measured number: `holds` says whether `measured` keeps to `bound`; never where it is NaN.
 
     `bound` is words that name the limit and whose it is, such as "at most 1e-06 [ours]".
     """
@@ -18,6 +18,10 @@ class Verdict:
     measured: float
     bound: str
     holds: bool
+
+    def __post_init__(self):
+        if self.measured != self.measured:
+            object.__setattr__(self, "holds", False)
 
     def line(self) -> str:
         """The verdict on one line of a terminal."""

@@ -9,14 +9,14 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..arrays import host_device, plain_values
-from ..checks import ArgumentError, check_count, check_known, fail, nearest
-from ..measures.metrics import NAMES
+from ..arrays import cast, host_device, plain_values
+from ..checks import ArgumentError, check_count, check_flag, check_known, fail, nearest
+from ..measures.metrics import EVERY_METRIC
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
 from ..networks.builders import layer_product
+from ..networks.unsampled import UnsampledProduct
 from ..problems.generators import subspace_problem
 from ..training.descent import gradient_descent
 from ..training.engine import ENGINES
@@ -25,12 +25,12 @@ from ..training.width_free.scope import check_tolerance
 from .digests import Uncovered, canonical, digest
 from .keyed import with_key
 
-NUMERICS = 2
+NUMERICS = 3
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
-RESERVED = ("record", "step", "diverged", "precision_bits", "width_free", "coordinates", "leak", "filled",
-            "method", "tolerance", "drop", *NAMES)  # fmt: skip
+RESERVED = ("record", "step", "diverged", "precision_bits", "stable_step_size", "width_free", "coordinates", "leak",
+            "filled", "method", "tolerance", "drop", *EVERY_METRIC)  # fmt: skip
 """Names that an axis cannot have: those of the results, and those that xarray's `sel` takes for itself."""
 
 HANDED = ("key", "problem", "network", "engine")
@@ -49,7 +49,8 @@ class Sweep:
     to record (None: all). `precision` is "float32", "float64" or "auto": float64 for the cells whose weight decay
     float32 cannot resolve. `engine` is "dense", which holds every weight, "width_free", which holds layer products of
     any width in the few directions that their signals meet, each to a relative `tolerance`, in float64, or "auto", the
-    cheaper of the two where both hold; a builder that takes `engine` is told. `reduce` False trains in plain coordinates.
+    cheaper of the two where both hold; a builder that takes `engine` is told. `reduce` False trains in plain
+    coordinates.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
 
@@ -73,6 +74,7 @@ class Sweep:
         check_tolerance(self.tolerance)
         if self.engine == "width_free" and self.precision == "float32":
             raise fail("precision", "float64 or auto for engine 'width_free'", "float32", "pass precision='auto'")
+        check_flag("reduce", self.reduce)
         if not (callable(self.steps) or callable(self.records)):
             record_steps(self.steps, self.records)
         check_metrics(self.metrics)
@@ -192,6 +194,11 @@ class Cell:
             resolved[role] = {name: value for name, value in values.items() if name not in HANDED}
         return resolved
 
+    @cached_property
+    def built_from(self) -> tuple[int, str, str]:
+        """Equal for cells that share problem and network, but for the last entry for those that share the problem."""
+        return self.seed, same_call(self.arguments["problem"]), same_call(self.arguments["network"])
+
     def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
         """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""
         given = {n: v for arguments in self.arguments.values() for n, v in arguments.items()}
@@ -219,7 +226,7 @@ class Cell:
         return record_steps(self.steps, given).tolist()
 
     def digest(self, precision: str, shared: Mapping[str, str] | None = None, engine: str = "dense") -> str:
-        """The name of its result: a digest of everything that decides its numbers, by `precision` and `engine` as resolved.
+        """The name of its result: a digest of all that decides its numbers, at a resolved `precision` and `engine`.
 
         What all cells of the sweep share enters as `shared`, its `shared_content`.
         """
@@ -258,10 +265,10 @@ def assemble(cell: Cell, key: Any, built: Built | None = None, engine: str = "de
         given = {**dict(zip(HANDED, handed, strict=False)), "engine": engine}
         return function(**{n: given[n] for n in HANDED if n in given and n in sweep.builders[role]}, **arguments[role])
 
-    names = [same_call(arguments[role]) for role in ("problem", "network")]
-    problem = built.get((cell.seed, names[0]), lambda: call("problem", sweep.problem, key))
-    network = built.get((cell.seed, engine, *names), lambda: call("network", sweep.network, key, problem))
-    return Setup(problem, network, with_key(call("descent", sweep.descent, key, problem, network)))
+    problem = built.get(cell.built_from[:2], lambda: call("problem", sweep.problem, key))
+    network = built.get((engine, *cell.built_from), lambda: call("network", sweep.network, key, problem))
+    descent = call("descent", sweep.descent, key, problem, network)
+    return Setup(problem, network, with_key(descent.resolved(problem, network)))
 
 
 def same_call(arguments: Mapping[str, Any]) -> str:
@@ -276,10 +283,8 @@ def build_at(cell: Cell, precision: str, built: Built | None = None, engine: str
     """`assemble` in float64 on the host, problem and network then cast to `precision`."""
     with jax.enable_x64(True), jax.default_device(host_device()):
         problem, network, descent = assemble(cell, jax.random.key(cell.seed), built, engine)
-        problem, network = jax.tree.map(lambda leaf: _in_precision(leaf, precision), (problem, network))
+        # rounded by numpy, which compiles nothing for each shape
+        problem = jax.device_put(cast(problem, precision))
+        if not isinstance(network, UnsampledProduct):
+            network = jax.device_put(cast(network, precision))
         return Setup(problem, network, descent)
-
-
-def _in_precision(leaf: Any, precision: str) -> Any:
-    """An array in `precision`; a key as it is."""
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, precision)

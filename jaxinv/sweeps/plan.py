@@ -11,14 +11,15 @@ import jax.numpy as jnp
 
 from ..arrays import is_traced
 from ..checks import UnknownNumbers
-from ..measures.records import choose
+from ..measures.metrics import warn_in_sample
+from ..measures.records import choose, in_sample
 from ..networks.padding import pad_width
 from ..networks.unsampled import UnsampledProduct
 from ..training.decay import check_decay
 from ..training.descent import Descent
 from ..training.precision import check_float32, resolved
 from ..training.recorded import check_dims, check_sizes, recorded_shapes
-from ..training.setup import Setup, check_weights
+from ..training.setup import Setup, check_generated
 from ..training.width_free.choice import cheaper
 from ..training.width_free.scope import check_scope, outside
 from .grid import RESERVED, Cell, assemble, build_at, same_call
@@ -83,12 +84,15 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
     plans = []
     shared = cells[0].sweep.shared_content() if named else {}
     recorded: dict[Any, dict[str, tuple[int, ...]]] = {}
+    names: dict[str, None] = {}
     own = [metric for metric in cells[0].sweep.metrics or () if not isinstance(metric, str)]
     check_dims(own, RESULTS)
     for cell in cells:
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
             seen[call], setup = _trace(cell, layout)
+            wanted = cell.sweep.metrics
+            names |= dict.fromkeys(in_sample(wanted, choose(wanted, setup.problem, setup.network), setup.problem))
             if own and seen[call].engine == "dense" and seen[call].shape not in recorded:
                 recorded[seen[call].shape] = recorded_shapes(setup, cell.sweep.reduce, own)
                 check_sizes(own, recorded.values())
@@ -104,6 +108,7 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
         name = cell.digest(precision, shared, engine) if named else ""
         alike = precision, engine, shape, width, tuple(cell.record_steps)
         plans.append(Plan(cell, precision, engine, name, alike, width, size))
+    warn_in_sample(names)
     return plans
 
 
@@ -142,7 +147,7 @@ def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
     if sweep.engine == "auto" and sweep.precision != "float32" and not outside(setup, asked, sweep.reduce):
         if cheaper(setup) == "width_free":
             return _trace_for(cell, layout, "width_free")
-    check_weights(setup.network)
+    check_generated(setup.network)
     return trace, setup
 
 
@@ -153,7 +158,7 @@ def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
 
     def trace(key):
         problem, network, descent = assemble(cell, key, engine=engine)
-        choose(cell.sweep.metrics, network)
+        choose(cell.sweep.metrics, problem, network)
         descents.append(descent)
         product = descent.step_size * descent.weight_decay
         products.append(None if is_traced(product) else float(product))
@@ -190,12 +195,15 @@ def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
 def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:
     """Blocks of cells of one shape with the number for each device, in the order in which shapes first appear.
 
-    The blocks of a shape are equally large, so that one compilation serves them all.
+    The blocks of a shape are equally large, so that one compilation serves them all. Cells that share problem and
+    network follow each other, so that those are built once.
     """
     groups: dict[Any, list[Plan]] = {}
     for plan in plans:
         groups.setdefault(plan.shape, []).append(plan)
     for group in groups.values():
+        first: dict[Any, int] = {}
+        group.sort(key=lambda plan, first=first: first.setdefault(plan.cell.built_from, len(first)))
         most = devices * layout.fitting(max(plan.bytes for plan in group))
         count = -(-len(group) // most)
         each = -(-len(group) // (count * devices))

@@ -1,6 +1,8 @@
 """Running a grid: what is stored is found, the rest is computed block after block, and all of it is labelled."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,13 +47,15 @@ def run_sweep(
 ) -> "xarray.Dataset":
     """Every cell of `sweep`, trained on all local devices (or those given): metrics over the axes and "record".
 
-    With `store`, a folder, finished batches are kept there as they come, marked as `made_by`, and cells found there are
-    not run again: unless `fresh`, and with `own` unless they are marked so.
+    With `store`, a folder, finished cells are kept there within a second or so, marked as `made_by`, and cells found
+    there are not run again: unless `fresh`, and with `own` unless they are marked so.
     `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
-    it is given. Variables of the result: every metric, `diverged`, `step_size`, `weight_decay`, `precision_bits`;
+    it is given. Variables of the result: every metric, `diverged`, `step_size`, whether it is the "stable" one as
+    `stable_step_size`, `weight_decay`, `precision_bits`;
     coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or
     "". Where `engine` is not "dense" also `width_free`, whether that engine ran the cell, and what it says of itself:
-    `coordinates`, `leak` and `filled` (see `Run`). All arguments are checked before anything is written. Raises ArgumentError (a ValueError) for a bad one.
+    `coordinates`, `leak`, `filled` (see `Run`). All arguments are checked before anything is written. Raises
+    ArgumentError (a ValueError) for a bad one.
     """
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
@@ -64,13 +68,53 @@ def run_sweep(
     report(len(values), len(plans), f"{len(values)} cells found")
     built = Built()
     index = {id(plan): i for i, plan in enumerate(plans)}
-    for block, each in blocks([p for i, p in enumerate(plans) if i not in values], len(devices), layout):
-        batch = _run_block(block, built, devices, each, partial(_tell, report, len(values), len(plans)), made_by)
-        if kept is not None:
-            kept.save(batch)
-        values |= {index[id(plan)]: cell for plan, cell in zip(block, batch.by_cell(), strict=True)}
-        report(len(values), len(plans), "done")
+    with _Sharing(kept) as files:
+        for block, each in blocks([p for i, p in enumerate(plans) if i not in values], len(devices), layout):
+            batch = _run_block(block, built, devices, each, partial(_tell, report, len(values), len(plans)), made_by)
+            files.add(batch)
+            values |= {index[id(plan)]: cell for plan, cell in zip(block, batch.by_cell(), strict=True)}
+            report(len(values), len(plans), "done")
     return label(sweep, [plan.cell for plan in plans], [values[i] for i in range(len(plans))], devices)
+
+
+class _Sharing:
+    """Has finished batches written, if there is a store: those that finish within a second share a file.
+
+    A file costs as much as a small run. What waits is written on leaving, whatever happened.
+    """
+
+    def __init__(self, store: Store | None):
+        self.store, self.waiting, self.since = store, list[Batch](), time.monotonic()
+
+    def __enter__(self) -> "_Sharing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def add(self, batch: Batch) -> None:
+        """Write `batch` with those before it, once the last file was written a second ago."""
+        if self.waiting and _kind(batch) != _kind(self.waiting[0]):
+            self._write()
+        self.waiting.append(batch)
+        if time.monotonic() - self.since >= 1:
+            self._write()
+
+    def _write(self) -> None:
+        if self.store is not None and self.waiting:
+            first, *_ = self.waiting
+            self.store.save(replace(
+                first,
+                digests=[digest for batch in self.waiting for digest in batch.digests],
+                arguments=[text for batch in self.waiting for text in batch.arguments],
+                values={name: np.concatenate([batch.values[name] for batch in self.waiting]) for name in first.values},
+            ))  # fmt: skip
+        self.waiting, self.since = [], time.monotonic()
+
+
+def _kind(batch: Batch) -> tuple:
+    """What is equal for batches that one file can hold: its records, and the shape of each value there."""
+    return batch.step.tolist(), {name: array.shape[2:] for name, array in batch.values.items()}
 
 
 def forget_changed(sweep: Sweep) -> None:
@@ -140,6 +184,7 @@ def _scalars(block: Sequence[Plan], setups: Sequence[Setup], runs: Mapping[int, 
     return reduced | {
         "diverged": [runs[i].diverged for i in range(len(block))],
         "step_size": [float(descent.step_size) for _, _, descent in setups],
+        "stable_step_size": [bool(descent.stable) for _, _, descent in setups],
         "weight_decay": [float(descent.weight_decay) for _, _, descent in setups],
         "precision_bits": [int(plan.precision[-2:]) for plan in block],
     }

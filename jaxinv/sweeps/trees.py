@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "jaxinv"
+SHIPPED = "_shipped"
+"""The folder of a wheel that has the experiments and benchmarks."""
+
 STDLIB = "stdlib"
 
 ANNOTATIONS = {"annotation", "returns"}
@@ -84,9 +87,12 @@ def digest_of_source(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[
 
 @functools.cache
 def package_source() -> str:
-    """A digest of this package in all its folders, but for the command line, which changes no result."""
-    folder = Path(__file__).parents[1]
-    return digest_of_source(path for path in folder.rglob("*.py") if path.relative_to(folder).parts[0] != "command")
+    """A digest of this package in all its folders, but for the command line, which changes no result.
+
+    The experiments that a wheel brings in SHIPPED count each for itself.
+    """
+    folder, apart = Path(__file__).parents[1], ("command", SHIPPED)
+    return digest_of_source(path for path in folder.rglob("*.py") if path.relative_to(folder).parts[0] not in apart)
 
 
 def file_source(path: str | os.PathLike[str]) -> str:

@@ -22,6 +22,7 @@ Marks: [exact] derived and checked numerically; [ours] leading order, with the a
 """
 
 from .linearisation import Linearisation as Linearisation
+from .linearisation import balanced_fit as balanced_fit
 from .linearisation import contraction as contraction
 from .linearisation import linearise as linearise
 from .linearisation import steps_at_log_rate as steps_at_log_rate

@@ -44,10 +44,14 @@ class Linearisation(NamedTuple):
         """The largest eigenvalue of K, by Lanczos iteration; NaN where its residual is above 0.1% of it."""
         from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-        apply = self._operator(self.apply)
+        apply, start = self._operator(self.apply), self._start(self._column())[:, 0]
+        if self.error.size == 1:
+            return float(self.apply(np.ones((1, 1)))[0, 0])
+        if not np.any(apply.matvec(start)):
+            return 0.0
         try:
             # ARPACK would start at random: this way the same network gives the same bits
-            values, vectors = eigsh(apply, 1, which="LA", v0=self._start(self._column())[:, 0])
+            values, vectors = eigsh(apply, 1, which="LA", v0=start)
         except ArpackNoConvergence:
             return np.nan
         return _checked(apply, values[0], vectors[:, 0])
@@ -124,6 +128,18 @@ def linearise(problem: Problem, weights: Sequence[Any]) -> Linearisation:
         error=(forward[-1] - targets) / scale,
         beyond=float(np.linalg.norm(signals - left[:, :rank] @ targets) / scale),
     )
+
+
+def balanced_fit(problem: Problem, depth: int) -> list[Float[np.ndarray, "_ _"]]:
+    """Balanced layers, W_1 first, whose product is X Y^+: where training without decay from a small start ends."""
+    signals, measurements = (np.asarray(rows, np.float64) for rows in (problem.signals, problem.measurements))
+    samples, values, right = np.linalg.svd(measurements, full_matrices=False)
+    rank = problem.measurement_rank
+    left, gains, inner = np.linalg.svd((signals.T @ samples[:, :rank]) / values[:rank], full_matrices=False)
+    if depth == 1:
+        return [left * gains @ inner @ right[:rank]]
+    root = gains ** (1 / depth)
+    return [root[:, None] * inner @ right[:rank], *[np.diag(root)] * (depth - 2), left * root]
 
 
 def contraction(step_size: Any, extremes: Iterable[Any]) -> Any:

@@ -24,6 +24,12 @@ from .setup import Setup, Standing, check_fit
 PROGRAMS = 16
 """So many compiled programs are kept: each takes some 30 MB, and JAX releases none by itself."""
 
+RECORDS = 32
+"""So many records may one call of a compiled program take, whatever their number: one program serves them all."""
+
+WORK = 4e9
+"""About so many multiplications may one call take, a third of a second on a core: then divergence is looked for."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -71,33 +77,51 @@ class Dense:
     def follow(
         self, block: Block, step: Any, chosen: Chosen, progress: Progress | None = None
     ) -> tuple[Block, dict[str, np.ndarray]]:
-        """The block after the last `step`, what is `chosen` at each; it stops where every setup has diverged."""
+        """The block after the last `step`, what is `chosen` at each: arrays, records and setups first.
+
+        As many records as one call takes together; after those it looks whether every setup has diverged, and stops.
+        """
         rows: list[dict[str, np.ndarray]] = []
-        failed = np.zeros(len(block.setups), bool)
-        for stop in step:
-            block, row = self.advance(block, int(stop) - block.steps, chosen)
-            rows.append(row)
+        failed, done = np.zeros(len(block.setups), bool), 0
+        while not rows or (done < len(step) and not failed.all()):
+            several = np.diff(step[done:], prepend=block.steps).tolist()
+            several = several[: self.together(block, several)]
+            block, made = self.advance(block, several, chosen)
+            rows.append(made)
+            failed |= ~np.isfinite(made["loss"]).all(axis=0)
+            done += len(several)
             if progress is not None:
-                progress(int(stop))
-            failed |= ~np.isfinite(row["loss"])
-            if failed.all():
-                break
-        rows += [rows[-1]] * (len(step) - len(rows))
-        return block, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+                progress(int(step[done - 1]))
+        return block, {name: _filled([made[name] for made in rows], len(step)) for name in rows[0]}
 
     def reduction(self, block: Block) -> list[dict[str, Any]]:
         """Nothing: the numbers are those of the plain computation."""
         return [{} for _ in block.setups]
 
-    def advance(self, block: Block, steps: int, chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
-        """The block `steps` steps later, and what is `chosen` there: arrays, setups first."""
-        total = block.steps + steps
-        factors = self._factors(block, total)[block.filled].astype(block.batch.coordinates.targets.dtype)
-        state, records = advance_block(block.mesh, block.batch, block.state, jnp.asarray(steps), factors, chosen)
+    def together(self, block: Block, steps: Sequence[int]) -> int:
+        """How many of the next records one call of `advance` takes, which come after so many more `steps` each.
+
+        A record of all metrics costs about as much as a hundred steps.
+        """
+        weights = sum(leaf.size for leaf in jax.tree.leaves(block.state.network)) / len(self.devices)
+        work = np.cumsum(np.asarray(steps) + 100.0) * weights * block.batch.coordinates.inputs.shape[1]
+        return int(np.clip(np.searchsorted(work, WORK), 1, RECORDS))
+
+    def advance(self, block: Block, steps: Sequence[int], chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
+        """The block after so many more `steps`, one number for each record, and what is `chosen` at those.
+
+        Arrays, records first, then setups. At most RECORDS of them.
+        """
+        count, after = len(steps), block.steps + np.cumsum(steps)
+        factors = np.ones((len(block.filled), RECORDS), block.batch.coordinates.targets.dtype)
+        factors[:, :count] = cast(self._factors(block, after)[block.filled], factors.dtype)
+        padded = np.pad(np.asarray(steps, np.int64), (0, RECORDS - count))
+        state, records = advance_block(block.mesh, block.batch, block.state, count, padded, factors, chosen)
         there = {
-            name: np.asarray(value, np.float64)[: len(block.setups)] for name, value in jax.device_get(records).items()
+            name: np.asarray(value, np.float64)[: len(block.setups), :count].swapaxes(0, 1)
+            for name, value in jax.device_get(records).items()
         }
-        return replace(block, state=_split(state, block.mesh), steps=total), there
+        return replace(block, state=_split(state, block.mesh), steps=int(after[-1])), there
 
     def standing(self, block: Block) -> list[Standing]:
         """Where each setup stands, on the host: what `resume` goes on from."""
@@ -113,7 +137,7 @@ class Dense:
 
     def views(self, block: Block) -> list[View]:
         """Where each setup stands, in the coordinates it is trained in; call it in `run_settings`."""
-        trained = zip(block.reduced, self._trained(block), self._factors(block, block.steps), strict=True)
+        trained = zip(block.reduced, self._trained(block), self._factors(block, [block.steps])[:, 0], strict=True)
         with jax.default_device(host_device()):
             # metrics take JAX's arrays
             made = [jax.tree.map(jnp.asarray, cast(parts, parts[0].off_range.dtype)) for parts in trained]
@@ -121,7 +145,7 @@ class Dense:
 
     def networks(self, block: Block) -> list[Any]:
         """The networks as trained so far, rotated back to the problems' own measurements in f64."""
-        factors = self._factors(block, block.steps)
+        factors = self._factors(block, [block.steps])[:, 0]
         made = []
         with jax.default_device(host_device()):
             for setup, reduced, network, factor in zip(
@@ -145,11 +169,13 @@ class Dense:
             network = pad_width(network, self.width)
         return cast(reduce_setup(Setup(problem, network, descent), self.reduce), dtype)
 
-    def _factors(self, block: Block, steps: int) -> np.ndarray:
-        """What the part of W_1 off the range of the data has shrunk by after `steps`, for each setup."""
+    def _factors(self, block: Block, steps: Any) -> np.ndarray:
+        """What the part of W_1 off the range of the data has shrunk by after each of `steps`: (setups, steps)."""
+        after = np.asarray(steps)
         pairs = zip(block.setups, block.reduced, strict=True)
-        count = np.array([steps])
-        return np.array([s.descent.off_range_factor(count)[0] if r.off_range.shape[1] else 1.0 for s, r in pairs])
+        return np.array(
+            [s.descent.off_range_factor(after) if r.off_range.shape[1] else np.ones(len(after)) for s, r in pairs]
+        )
 
     def _trained(self, block: Block) -> list[Any]:
         stacked = jax.tree.map(np.asarray, block.state.network)
@@ -163,19 +189,32 @@ def view(reduced: Reduced, network: Any, factor: Any) -> View:
 
 @partial(jax.jit, static_argnames=("mesh", "chosen"), donate_argnames="state")
 def advance_block(
-    mesh: Mesh, batch: Reduced, state: State, steps: Any, factors: Any, chosen: Chosen
+    mesh: Mesh, batch: Reduced, state: State, count: Any, steps: Any, factors: Any, chosen: Chosen
 ) -> tuple[State, Mapping[str, Any]]:
-    """`steps` steps of every setup, then its record of what is `chosen`.
+    """Every setup after `count` records: before each its number of `steps`, then what is `chosen`, (setups, RECORDS).
 
-    `factors` are what the parts of W_1 off the range of the data have shrunk by when it is taken.
+    `factors`, (setups, RECORDS), are what the parts of W_1 off the range of the data have shrunk by at each.
     """
 
-    def one(reduced: Reduced, state: State, factor):
+    def one(reduced: Reduced, state: State, factors):
         coordinates, descent = reduced.coordinates, reduced.descent
         inputs = coordinates.inputs[:, : coordinates.trained]
-        state = advance(descent, inputs, coordinates.targets, state, steps)
         record = recorder(descent.weight_decay, chosen)
-        return state, record(view(reduced, state.network, factor)) if chosen else {}
+
+        def taken(state, factor):
+            return record(view(reduced, state.network, factor)) if chosen else {}
+
+        def stretch(i, carry):
+            state, rows = carry
+            state = advance(descent, inputs, coordinates.targets, state, steps[i])
+            # always taken: a branch is compiled by itself, where a record fused with its storing would round otherwise
+            row = jax.lax.cond(steps[i] >= 0, taken, lambda *_: blank, state, factors[i])
+            return state, jax.tree.map(lambda table, value: table.at[i].set(value), rows, row)
+
+        shapes = jax.eval_shape(taken, state, factors[0])
+        blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        rows = jax.tree.map(lambda leaf: jnp.zeros((len(factors), *leaf.shape), leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, count, stretch, (state, rows))
 
     def local(batch, state, factors):
         # one setup at a time keeps its weights in the cache of a CPU; an accelerator has room for many
@@ -186,6 +225,12 @@ def advance_block(
 
     split = PartitionSpec("setup")
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factors)
+
+
+def _filled(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """`rows` after each other, the last one repeated up to `length`."""
+    table = np.concatenate(rows)
+    return np.concatenate([table, np.repeat(table[-1:], length - len(table), axis=0)])
 
 
 def _release_programs() -> None:

@@ -9,13 +9,20 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
-from ..arrays import AnyArray, is_traced
-from ..checks import ArgumentError, check_number, fail
+from ..arrays import AnyArray, cast, host_device, is_traced
+from ..checks import ArgumentError, UnknownNumbers, check_number, fail
 from ..measures import objective
+from ..networks.layers import LayerProduct
 from ..problems.problem import Problem
+from ..theory.linearisation import balanced_fit, linearise
+from .precision import run_settings
 
 Transform = Callable[[Any, Any], optax.GradientTransformation]
 Scalar = float | Float[Array, "..."]
+
+STABLE = "stable"
+SHARE = 0.8
+"""The step size "stable" is this share of 2 / mu_max(K): beyond all of it the linearised descent diverges."""
 
 
 class Descent(eqx.Module):
@@ -24,16 +31,18 @@ class Descent(eqx.Module):
     Step size and weight decay are traced, so one compilation serves a whole grid of them. `transform` None is heavy
     ball with `momentum` (0: plain gradient descent) on the gradient of misfit + penalty. A transformation of your own
     gets the gradient of the misfit alone: the decay is its business. It is held to `weight_decay` before training
-    begins, see `check_decay`. Raises ArgumentError for a bad argument.
+    begins, see `check_decay`. `step_size` may be "stable": then it is the `stable_step_size` of the problem and network
+    that are trained, and `stable` says so. Raises ArgumentError for a bad argument.
     """
 
-    step_size: Scalar
+    step_size: Any
     weight_decay: Scalar
     momentum: float = eqx.field(static=True, default=0.0)
     transform: Transform | None = eqx.field(static=True, default=None)
+    stable: Any = False
 
     def __check_init__(self):
-        check_number("step_size", self.step_size, strict=True)
+        _check_step_size(self.step_size)
         check_number("weight_decay", self.weight_decay)
         check_number("momentum", self.momentum)
         if self.momentum >= 1:
@@ -57,6 +66,13 @@ class Descent(eqx.Module):
         """Whether a weight whose gradient is always zero and that starts at zero stays there (fact 6)."""
         return self.transform is None and type(self) is Descent
 
+    def resolved(self, problem: Problem, network: Any) -> "Descent":
+        """Itself with a number for its step size, as it is to train `network` on `problem`."""
+        if not isinstance(self.step_size, str):
+            return self
+        made = stable_step_size(problem, network), True
+        return eqx.tree_at(lambda descent: (descent.step_size, descent.stable), self, made)
+
     def optimizer(self) -> optax.GradientTransformation:
         """The optax transformation of what `gradient` gives."""
         if self.transform is not None:
@@ -78,11 +94,12 @@ class Descent(eqx.Module):
             raise ArgumentError("the decay off the range of the data is known for gradient descent and momentum only; "
                                 "train with reduce=False")  # fmt: skip
         eta, decay, beta = float(self.step_size), float(self.weight_decay), self.momentum
-        if beta == 0:
-            return (1.0 - eta * decay) ** np.asarray(steps, np.float64)
-        # (weight, velocity) <- (weight - eta v', v'), v' = decay weight + beta velocity
-        once = np.array([[1 - eta * decay, -eta * beta], [decay, beta]])
-        return np.array([np.linalg.matrix_power(once, int(t))[0, 0] for t in steps])
+        with np.errstate(over="ignore", invalid="ignore"):  # a block that grows without bound: the run diverges
+            if beta == 0:
+                return (1.0 - eta * decay) ** np.asarray(steps, np.float64)
+            # (weight, velocity) <- (weight - eta v', v'), v' = decay weight + beta velocity
+            once = np.array([[1 - eta * decay, -eta * beta], [decay, beta]])
+            return np.array([np.linalg.matrix_power(once, int(t))[0, 0] for t in steps])
 
 
 def gradient_descent(
@@ -90,36 +107,97 @@ def gradient_descent(
     network: Any,
     *,
     gamma: float | None = None,
-    step_size: float | None = None,
+    step_size: float | str | None = None,
     weight_decay: float | None = None,
     momentum: float = 0.0,
 ) -> Descent:
     """Full-batch gradient descent on (1/2)||W_{L:1} Y - X||_F^2 + (weight_decay/2) sum_l ||W_l||_F^2.
 
-    Defaults are ours: step_size = m / (L d_w sigma_max(X)^2); weight_decay = gamma sigma_min(X)^2
-    sqrt(m/d), or given itself, or 0 where neither is. sigma are the extreme non-zero singular values of X without
-    noise; d_w is the width of `network`, of which only the shapes are read. The step size assumes an operator with
-    ||A x|| about ||x|| on the signals, and leaves no margin for deep, narrow networks: they may diverge. Raises
-    ArgumentError for a bad argument.
+    Defaults are ours: weight_decay = gamma sigma_min(X)^2 sqrt(m/d), or given itself, or 0 where neither is. On a
+    problem that a generator made, step_size = m / (L d_w sigma_max(X)^2), which assumes ||A x|| about ||x||, reads the
+    shapes of `network` alone, and leaves no margin for deep, narrow ones: they may diverge. sigma are the extreme
+    non-zero singular values of X without noise, d_w the width of `network`. On a problem of your own arrays, or asked
+    for by name, step_size = "stable": see `stable_step_size`. Raises ArgumentError for a bad argument.
     """
     if gamma is not None and weight_decay is not None:
         raise ArgumentError("gamma and weight_decay exclude each other: gamma sets weight_decay; pass one of them")
+    check_number("momentum", momentum)
     largest, smallest = problem.signal_extremes
     m, d = problem.measurement_dim, problem.signal_dim
     if step_size is None:
-        step_size = m / (network.depth * network.width * largest**2)
-    else:
-        check_number("step_size", step_size, strict=True)
+        step_size = m / (network.depth * network.width * largest**2) if problem.generated else STABLE
+    _check_step_size(step_size)
     if weight_decay is not None:
         check_number("weight_decay", weight_decay)
     elif gamma is not None:
         check_number("gamma", gamma)
         weight_decay = gamma * smallest**2 * (m / d) ** 0.5
-    return Descent(_known(step_size), _known(0.0 if weight_decay is None else weight_decay), float(momentum))
+    made = Descent(_known(step_size), _known(0.0 if weight_decay is None else weight_decay), float(momentum))
+    return made.resolved(problem, network)
 
 
-def _known(value) -> Scalar:
-    return value if is_traced(value) else float(value)
+def stable_step_size(problem: Problem, network: Any) -> float:
+    """0.8 * 2 / mu_max(K), K the linearisation of training `network` on `problem` (fact 7), where it is larger: as the
+    network is, or as a balanced product of its depth ends, which matters where ||A x|| is far below ||x||. Ours.
+
+    Of gradient descent: an optimizer that scales gradients has other limits. K is that of the theory for a layer
+    product, J J^T of the Jacobian J of the outputs on the training pairs for any other network. In float64 on the host.
+    Raises ArgumentError where there is no slope at all.
+    """
+    if is_traced(problem.measurements, *jax.tree.leaves(network)):
+        raise UnknownNumbers('step_size "stable" needs known numbers, got traced weights; choose it outside jit')
+    if type(network) is LayerProduct:
+        largest = linearise(problem, network.weights).largest()
+    else:
+        largest = _largest_of_jacobian(network, problem.measurements)
+    if largest > 0:
+        largest = max(largest, linearise(problem, balanced_fit(problem, network.depth)).largest())
+    if not 0 < largest < np.inf:
+        raise fail("step_size", "a number, where the network has no slope at its start to choose it by",
+                   f"mu_max(K) = {largest:.3g}", "pass a number, or other weights")  # fmt: skip
+    return SHARE * 2 / largest
+
+
+def _largest_of_jacobian(network: Any, inputs: Any) -> float:
+    """The largest eigenvalue of J J^T to 0.1%, J the Jacobian of network(inputs), by Lanczos iteration without J."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    with run_settings(), jax.default_device(host_device()):
+        network, inputs = cast((network, inputs), np.float64)
+        shape = jax.eval_shape(network, inputs).shape
+        size = int(np.prod(shape))
+        if size == 1:
+            return float(_jacobian_product(network, inputs, np.ones(shape))[0, 0])
+        product = LinearOperator(
+            (size, size),
+            matvec=lambda v: np.ravel(_jacobian_product(network, inputs, v.reshape(shape))),  # pyright: ignore[reportCallIssue]
+            dtype=np.float64,  # pyright: ignore[reportCallIssue]
+        )
+        start = np.random.default_rng(0).normal(size=size)
+        if not np.any(product.matvec(start)):
+            return 0.0
+        options: Any = {"which": "LA", "v0": start, "tol": 1e-3, "return_eigenvectors": False}
+        return float(eigsh(product, 1, **options)[0])
+
+
+@jax.jit
+def _jacobian_product(network: Any, inputs: Any, errors: Any) -> Any:
+    """J J^T errors. J is the transpose of J^T, for layers that are only differentiated backwards."""
+    slopes = jax.vjp(lambda net: net(inputs), network)[1]
+    moved, forward = jax.vjp(lambda rows: slopes(rows)[0], errors)
+    return forward(moved)[0]
+
+
+def _check_step_size(value: Any) -> None:
+    """ArgumentError unless `value` is a number above 0 or the name "stable"."""
+    if isinstance(value, str) and value != STABLE:
+        raise fail("step_size", 'a finite number above 0 or "stable"', repr(value), "pass one of them")
+    if not isinstance(value, str):
+        check_number("step_size", value, strict=True)
+
+
+def _known(value) -> Any:
+    return value if is_traced(value) or isinstance(value, str) else float(value)
 
 
 class State(eqx.Module):

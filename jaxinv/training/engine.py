@@ -43,6 +43,6 @@ class Engine(Protocol):
         """The networks as trained so far, on the measurements of their own problems."""
         ...
 
-    def reduction(self, block: Any) -> list[Mapping[str, Any]]:
+    def reduction(self, block: Any) -> Sequence[Mapping[str, Any]]:
         """What the engine says of how each run was held: nothing where it is exact."""
         ...

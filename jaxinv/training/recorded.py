@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 
 from ..checks import ArgumentError, fail
-from ..measures.records import Recordable
+from ..measures.records import Recordable, real_value
 from .dense import view
 from .precision import run_settings
 from .reduction import reduce_setup
@@ -18,9 +18,10 @@ def check_dims(metrics: Iterable[Recordable], taken: Iterable[str]) -> None:
     names = {*taken, *(metric.name for metric in metrics)}
     for metric in metrics:
         dims = metric.dims
-        plain = isinstance(dims, tuple) and all(isinstance(dim, str) for dim in dims)
+        plain = isinstance(dims, tuple) and all(isinstance(dim, str) and dim.isidentifier() for dim in dims)
         if not plain or len(set(dims)) < len(dims):
-            raise fail(f"dims of metric {metric.name!r}", "a tuple of different names", repr(dims), 'pass ("name",)')
+            raise fail(f"dims of metric {metric.name!r}", "a tuple of different names, each a word", repr(dims),
+                       'pass ("name",)')  # fmt: skip
         if clash := names.intersection(dims):
             raise fail(f"dims of metric {metric.name!r}", "names that the results do not use", repr(dims),
                        f"rename {min(clash)!r}")  # fmt: skip
@@ -38,7 +39,7 @@ def recorded_shapes(setup: Setup, reduce: bool, metrics: Sequence[Recordable]) -
 def _shape(setup: Setup, reduce: bool, metric: Recordable) -> tuple[int, ...]:
     def record(parts):
         reduced = reduce_setup(Setup(*parts), reduce)
-        return metric.record(view(reduced, reduced.network, 1.0))
+        return real_value(metric, view(reduced, reduced.network, 1.0))
 
     about = f"metric {metric.name!r} with dims {metric.dims}"
     try:

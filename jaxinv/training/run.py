@@ -7,8 +7,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from ..checks import ArgumentError, check_known, fail
-from ..measures.records import Chosen, Recordable, choose, record_steps, record_steps_after
+from ..checks import ArgumentError, check_flag, check_known, fail
+from ..measures.metrics import warn_in_sample
+from ..measures.records import Chosen, Recordable, check_metrics, choose, in_sample, record_steps, record_steps_after
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
@@ -66,7 +67,9 @@ def train(
     Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
     """
     check_known("engine", engine, ENGINES)
-    setup = Setup(problem, network, descent)
+    check_flag("reduce", reduce)
+    check_metrics(metrics)
+    setup = Setup(problem, network, descent.resolved(problem, network))
     engine = choose_engine(engine, setup, metrics, reduce)
     if engine == "width_free":
         if after is not None:
@@ -75,7 +78,8 @@ def train(
     dense = Dense(jax.local_devices()[:1], reduce=reduce)
     standing = None if after is None else _standing(after, setup, reduce)
     step = record_steps_after(standing.steps, steps, records) if standing else record_steps(steps, records)
-    chosen = choose(metrics, network)
+    chosen = choose(metrics, problem, network)
+    warn_in_sample(in_sample(metrics, chosen, problem))
     with run_settings():
         block = dense.prepare([setup])
         if standing:
@@ -104,7 +108,7 @@ def train_block(
 ) -> list[Run]:
     """`train` for setups that one block of `engine` can hold."""
     step = record_steps(steps, records)
-    chosen = choose(metrics, setups[0].network)
+    chosen = choose(metrics, setups[0].problem, setups[0].network)
     check_weights(engine, chosen)
     with run_settings():
         return _train(engine, engine.prepare(setups), len(setups), step, chosen, progress)[1]

@@ -43,16 +43,16 @@ def check_same(standing: Standing, setup: Setup, reduce: bool) -> None:
                        f"pass the {name} that it began with")  # fmt: skip
 
 
-def check_weights(network: Any) -> None:
+def check_generated(network: Any) -> None:
     """ArgumentError for a network of which only the law is known."""
     if isinstance(network, UnsampledProduct):
-        _ = network.weights
+        _ = network.weights[0]
 
 
 def check_fit(setup: Setup) -> None:
     """ArgumentError unless the network maps measurements of the problem to its signals, in float32 or float64."""
     problem, network, _ = setup
-    check_weights(network)
+    check_generated(network)
     dtype = network.weights[0].dtype
     if dtype not in (jnp.float32, jnp.float64):
         raise fail("network", "of float32 or float64 weights", f"{dtype}", "cast its weights")

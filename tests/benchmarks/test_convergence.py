@@ -10,18 +10,20 @@ import xarray
 
 import jaxinv as ji
 from jaxinv.command.settings import adjusted
+from jaxinv.measures import predictions
 from jaxinv.studies import plots
 from jaxinv.studies.compare import changes
 from jaxinv.studies.experiment import load
 from jaxinv.studies.timing import seconds_of
 from jaxinv.training.precision import run_settings
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "convergence.py"
 SMALL = {"signal_dim": 16, "measurement_dim": 8, "subspace_dim": 2, "samples": 5, "condition_number": 2.0}
 AXES = {
-    "fit": {"depth": [2, 3], "width": [12, 240], "step_rule": ["default", "stable"], "seed": range(4)},
+    "fit": {"depth": [2, 3], "width": [14, 240], "step_rule": ["default", "stable"], "seed": range(4, 8)},
     "off": {"depth": [2], "width": [16, 240], "gamma": [0.03, 0.1, 0.2], "seed": range(3)},
-    "step_times": {"depth": [2, 3], "width": [12, 240]},
+    "step_times": {"depth": [2, 3], "width": [14, 240]},
 }
 
 
@@ -91,12 +93,12 @@ def test_wide_networks_contract_as_predicted(runs):
     assert abs(fit.select("ratio", **wide).median("seed") - 1).max() < 0.05
     steps = fit.select("steps_to", **wide) / fit.select("predicted_steps_to", **wide)
     assert abs(steps.median("seed") - 1).max() < 0.1
-    sharpness = fit.select("sharpness", step_rule="stable", width=12)
+    sharpness = fit.select("sharpness", step_rule="stable", width=14)
     np.testing.assert_allclose(sharpness, 1.6, rtol=1e-6)
     assert fit.select("sharpness", step_rule="stable", width=240).isnull().all()
     assert (fit.select("fit_quality", step_rule="stable", width=240) == "").all()
     fastest = fit["seconds_to"] / fit["steps_to"] * 1e3
-    assert fastest.sel(depth=2, width=12, step_rule="default").max() == pytest.approx(0.2)
+    assert fastest.sel(depth=2, width=14, step_rule="default").max() == pytest.approx(0.2)
     assert fastest.sel(depth=3, width=240, step_rule="default").max() == pytest.approx(5)
     assert fit["seconds_to"].attrs["units"] == "s"
 
@@ -104,7 +106,7 @@ def test_wide_networks_contract_as_predicted(runs):
 def test_a_step_is_timed_with_one_network_on_each_device(experiment):
     grid = experiment.grids("quick")["step_times"]
     with run_settings():
-        timed = grid.prepare(depth=2, width=12, **SMALL)
+        timed = grid.prepare(depth=2, width=14, **SMALL)
         assert seconds_of(timed.advance, 3) > 0
     assert timed.units == 1
 
@@ -134,11 +136,11 @@ def test_every_variable_says_what_it_is(experiment, runs):
 @pytest.mark.parametrize(
     ("failing", "grid", "variables"),
     [
-        (0, "fit", {"steps_to": put(50.0, depth=2, width=12)}),
+        (0, "fit", {"steps_to": put(50.0, depth=2, width=14)}),
         (1, "fit", {"ratio": lambda data: data * 1.1}),
         (1, "fit", {"ratio": put(np.nan, depth=3)}),
         (2, "fit", {"predicted_steps_to": lambda data: data / 1.3}),
-        (3, "fit", {"diverged": put(True, depth=2, width=12, step_rule="stable", seed=1)}),
+        (3, "fit", {"diverged": put(True, depth=2, width=14, step_rule="stable", seed=5)}),
         (4, "off", {"predicted_steps_to": put(3.0, width=16, gamma=0.2, seed=1)}),
         (4, "off", {"steps_to": put(np.nan, width=16, gamma=0.2, seed=1)}),
         (5, "off", {"plateau": lambda data: data * 1.2}),
@@ -150,14 +152,32 @@ def test_each_verdict_fails_where_its_claim_is_violated(experiment, runs, failin
     assert [index for index, verdict in enumerate(verdicts) if not verdict.holds] == [failing]
 
 
-def test_runs_that_diverged_or_were_not_made_are_not_held_against_the_law(experiment, runs):
-    point = {"width": 16, "gamma": 0.1, "seed": 0}
-    lost = {"steps_to": put(np.nan, **point), "plateau": put(np.nan, **point), "diverged": put(True, **point)}
-    assert all(verdict.holds for verdict in experiment.claims(changed(runs, "off", **lost)))
+def test_a_run_that_diverged_fails_the_laws_even_where_it_had_followed_them(experiment, runs):
+    verdicts = experiment.claims(changed(runs, "off", diverged=put(True, width=16, gamma=0.1, seed=0)))
+    assert [index for index, verdict in enumerate(verdicts) if not verdict.holds] == [4, 5]
+
+
+def test_seeds_that_diverge_in_the_narrowest_count_against_the_wider(experiment, runs):
+    narrow = {"depth": 3, "width": 14, "step_rule": "default"}
+    before = experiment.claims(runs)[0].measured
+    slower = changed(runs, "fit", steps_to=put([80.0, 90, 100, 300], **narrow, level=1e-6))
+    assert experiment.claims(slower)[0].measured > 1  # median 95
+    lost = changed(slower, "fit", diverged=put(True, seed=4, **narrow))
+    assert experiment.claims(lost)[0].measured >= experiment.claims(slower)[0].measured > before
+
+
+def test_divergence_helps_no_claim(experiment, runs, monkeypatch):
+    found, make = [], predictions.linearised
+
+    def once(*arguments, **options):  # nothing recorded enters it
+        return found[0] if found else found.append(make(*arguments, **options)) or found[0]
+
+    monkeypatch.setattr(predictions, "linearised", once)
+    assert_divergence_helps_no_claim(experiment, runs, chosen=[0])
 
 
 def test_wider_is_compared_with_the_narrowest_that_trains(experiment, runs):
-    narrow = {"steps_to": put(np.nan, depth=2, width=12, step_rule="default", seed=[0, 1, 2])}
+    narrow = {"steps_to": put(np.nan, depth=2, width=14, step_rule="default", seed=[4, 5, 6])}
     verdict = experiment.claims(changed(runs, "fit", **narrow))[0]
     assert verdict.measured == 1  # of two widths one is left, and that is no faster than itself
     assert not verdict.holds
@@ -168,7 +188,7 @@ def test_the_table_has_a_line_a_cell_and_counts_failures(experiment, runs):
     assert sum(line.split()[2:3] in (["default"], ["stable"]) for line in lines) == 2 * 2 + 2
     off = [line.split() for line in lines[-6:]]
     assert sum(row[3] == "-" for row in off) == 4  # extrapolated
-    point = {"depth": 2, "width": 240, "step_rule": "default", "seed": 0}
+    point = {"depth": 2, "width": 240, "step_rule": "default", "seed": 4}
     broken = changed(runs, "fit", fit_quality=put("short", **point), steps_to=put(np.nan, **point))
     row = next(line.split() for line in experiment.table(broken) if line.split()[:3] == ["2", "240", "default"])
     assert row[5:8] == ["0/4", "1/4", "1/4"]
@@ -176,7 +196,7 @@ def test_the_table_has_a_line_a_cell_and_counts_failures(experiment, runs):
 
 def test_a_prediction_of_less_than_half_of_the_seeds_is_not_shown(experiment, runs):
     point = {"depth": 3, "width": 240, "step_rule": "default"}
-    few = changed(runs, "fit", predicted_steps_to=put(np.nan, seed=[0, 1, 2], **point))
+    few = changed(runs, "fit", predicted_steps_to=put(np.nan, seed=[4, 5, 6], **point))
     shown = [next(line for line in experiment.table(each) if line.split()[:3] == ["3", "240", "default"])
              for each in (runs, few)]  # fmt: skip
     assert len(shown[0].split()) == len(shown[1].split())
@@ -184,14 +204,14 @@ def test_a_prediction_of_less_than_half_of_the_seeds_is_not_shown(experiment, ru
 
 
 def test_the_figure_has_three_panels_a_diagonal_and_the_counts(experiment, runs):
-    lost = put(np.nan, depth=2, width=12, step_rule="default", seed=2)
-    broken = changed(runs, "fit", steps_to=lost, sharpness=lambda data: data.where(data.width > 12, 3.0))
+    lost = put(np.nan, depth=2, width=14, step_rule="default", seed=6)
+    broken = changed(runs, "fit", steps_to=lost, sharpness=lambda data: data.where(data.width > 14, 3.0))
     with matplotlib.rc_context(plots.STYLE):
         figure = experiment.draw(broken)
     steps, rate, off = figure.axes
     assert any(text.get_text().startswith("×") for text in steps.texts)
     assert {f"$L$ = {depth}" for depth in (2, 3)} <= {text.get_text() for text in steps.get_legend().get_texts()}
-    assert [tick.get_text() for tick in steps.get_xticklabels()] == ["12\n1.5", "240\n30"]
+    assert [tick.get_text() for tick in steps.get_xticklabels()] == ["14\n1.75", "240\n30"]
     assert any(line.get_marker() == "x" and len(line.get_xdata()) for line in rate.lines)
     assert all(axes.get_xscale() == axes.get_yscale() == "log" for axes in figure.axes)
     assert {"measured", "extrapolated"} <= {text.get_text() for text in off.get_legend().get_texts()}

@@ -18,7 +18,7 @@ from tests import helpers
 PATH = Path(__file__).parents[2] / "benchmarks" / "speed.py"
 TINY = {"width": 100, "depth": 2, "samples": 30}
 TIMES = {"PyTorch, full data": 60, "PyTorch, compressed data": 2, "JAX jit, full data": 30,
-         "JAX jit, compressed data": 0.5, "jaxinv": 0.25, "memory limit": 0.05}  # fmt: skip
+         "JAX jit, compressed data": 0.5, "jaxinv": 0.25, "memory limit": 0.05, "arithmetic limit": 0.1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def made_up(speed, preset) -> dict[str, ji.Runs]:
         if name == "loops":
             precisions, loops = grid.axes["precision"], grid.axes["loop"]
             ms = np.array([[TIMES[loop] * (2 if one == "float64" else 1) for loop in loops] for one in precisions])
-            apart = [[np.nan if loop == speed.LIMIT else 1e-7 if one == "float32" else 1e-13 for loop in loops]
+            apart = [[np.nan if loop in speed.LIMITS else 1e-7 if one == "float32" else 1e-13 for loop in loops]
                      for one in precisions]  # fmt: skip
             record = [[11.0 if loop == speed.OURS else np.nan for loop in loops] for _ in precisions]
             seconds = np.full(shape, 0.5)
@@ -86,6 +86,9 @@ def test_a_loop_that_follows_other_iterates_is_told(speed, monkeypatch):
     monkeypatch.setattr(speed, "setup_at", lambda *_, **__: other)
     with run_settings():
         assert speed.loop_at("JAX jit, compressed data", "float64", **{**TINY, "samples": 31}).measured["apart"] < 1e-11
+        first, *rest = speed.reference("float64", **{**TINY, "samples": 31})
+        monkeypatch.setattr(speed, "reference", lambda *_: [first, *(weight * np.nan for weight in rest)])
+        assert np.isnan(speed.loop_at("JAX jit, compressed data", "float64", **TINY).measured["apart"])
         monkeypatch.setattr(speed, "reference", lambda *_: [weight + 0.1 for weight in other.network.weights])
         assert speed.loop_at("JAX jit, compressed data", "float64", **TINY).measured["apart"] > 0.01
 
@@ -164,6 +167,21 @@ def test_each_claim_fails_where_it_is_violated(speed, number, name, variable, ch
     assert [i for i, verdict in enumerate(verdicts) if not verdict.holds] == [number]
 
 
+@pytest.mark.parametrize(
+    ("number", "name", "variable", "point"),
+    [
+        (2, "loops", "ms", {"precision": "float32", "loop": "JAX jit, full data"}),
+        (2, "loops", "ms", {"precision": "float64", "loop": "jaxinv"}),
+        (3, "samples", "ms", {"samples": 100}),
+        (3, "samples", "ms", {"samples": 1000}),
+        (4, "memory", "peak_MiB", {"replicas": 4}),
+    ],
+)
+def test_a_time_that_is_missing_or_one_to_compare_with_fails(speed, number, name, variable, point):
+    verdicts = speed.claims(changed(made_up(speed, "paper"), name, variable, lambda v: at(v, np.nan, **point)))
+    assert [i for i, verdict in enumerate(verdicts) if not verdict.holds] == [number]
+
+
 def test_the_least_time_of_the_rounds_is_taken(speed):
     runs = changed(made_up(speed, "quick"), "loops", "ms", lambda v: v.where(v["round"] > 0, 1000 * v))
     assert speed.claims(runs)[1].measured == pytest.approx(120)
@@ -204,3 +222,20 @@ def test_the_table_has_a_line_for_each_loop_and_axis(speed):
     assert any(line.startswith("samples") and "100,000: 0.009" in line for line in lines)
     assert "a record of jaxinv: 11.0 ms a replica" in lines
     assert lines[-1] == "peak memory of a sweep of 64 replicas: 510 MiB"
+
+
+def test_the_slower_limit_is_the_one_that_is_shown(speed):
+    runs = made_up(speed, "paper")
+    assert speed.limit(speed.least(runs["loops"]).sel(precision="float32")) == speed.ARITHMETIC
+    shown = [label.get_text() for label in speed.draw(runs).axes[0].get_yticklabels()]
+    assert shown == [*speed.LOOPS, speed.ARITHMETIC]
+    assert "the machine allows 0.100 ms (arithmetic limit)" in list(speed.table(runs))
+    runs = changed(runs, "loops", "ms", lambda ms: at(ms, 0.2, loop=speed.MEMORY))
+    assert "the machine allows 0.200 ms (memory limit)" in list(speed.table(runs))
+
+
+def test_the_arithmetic_limit_counts_the_operations_of_a_step(speed, monkeypatch):
+    monkeypatch.setattr(speed, "matrix_product", lambda operations, *_: operations)
+    with run_settings():
+        operations = speed.loop_at(speed.ARITHMETIC, "float32", **speed.SIZES)
+    assert operations == pytest.approx(18.5e6, rel=0.01)

@@ -3,16 +3,21 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jax
 import pytest
+import xarray
 
 import jaxinv as ji
+from jaxinv.command.info import cores
 from jaxinv.command.main import main
+from jaxinv.sweeps.store import save_dataset
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--set", "signal_dim=12", "measurement_dim=6", "subspace_dim=2", "samples=9", "width=40", "depth=2"]
@@ -61,8 +66,9 @@ def test_run_draws_judges_reports_and_resumes(tmp_path, capsys):
     assert "0 of 8 cells" in out
     assert "8 of 8 cells" in out
     assert "bound" in out
+    (folder,) = (tmp_path / "noise_robustness").glob("quick-adjusted-*")
     for kind in ("png", "pdf"):
-        assert (tmp_path / "noise_robustness" / "quick-adjusted" / f"noise_robustness.{kind}").stat().st_size > 10_000
+        assert (folder / f"noise_robustness.{kind}").stat().st_size > 10_000
     page = tmp_path / "report" / "index.html"
     assert out.splitlines()[-1] == f"report: {page}"
     assert "jaxinv run noise_robustness --preset quick --seeds 2 --set signal_dim=12" in page.read_text()
@@ -94,9 +100,10 @@ def test_a_grid_that_the_figure_cannot_show_keeps_its_results(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "--set must leave noise_robustness what its figure compares" in error
     assert len(error.splitlines()) == 1
-    assert (tmp_path / "noise_robustness" / "quick-adjusted" / "results.nc").exists()
+    assert list((tmp_path / "noise_robustness").glob("quick-adjusted-*/results.nc"))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -114,6 +121,15 @@ def test_a_grid_that_the_figure_cannot_show_keeps_its_results(tmp_path, capsys):
         (["--seeds", "0"], "seeds must be a positive whole number, got 0"),
         (["--seeds", "-3"], "seeds must be a positive whole number, got -3"),
         (["nowhere.py"], "unknown experiment 'nowhere.py'"),
+        (["--set", "momentum=abc"], "momentum must be a finite number of at least 0, got 'abc'"),
+        (["--set", "momentum='0.5'"], "momentum must be a finite number of at least 0, got '0.5'"),
+        (["--set", "operator=1"], "operator must be one of gaussian, orthogonal_rows, got 1"),
+        (["--set", "init=1"], "init must be a name, got 1; known: balanced, fan_in, orthogonal"),
+        (["--set", "gamma=0,None"], "--set gamma must be numbers or words, being an axis, got None"),
+        (["--set", "noise=1e308"], "noise must be at most 1e+15"),
+        (["--set", "scale=1e308"], "scale must be at most 1e+15 at depth 3"),
+        (["--set", "width=3", "width=5"], "--set must be given once for each argument, got width twice"),
+        (["--seeds", "1" + "0" * 30], "seeds must be at most 1,000,000"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_nothing_written(arguments, words, tmp_path, capsys):
@@ -136,7 +152,8 @@ def test_a_benchmark_takes_the_options_of_an_experiment(tmp_path, capsys):
         in (tmp_path / "report" / "index.html").read_text()
     )
     old = tmp_path / "old.nc"
-    old.write_bytes((tmp_path / "convergence" / "quick-adjusted" / "results.nc").read_bytes())
+    (results,) = (tmp_path / "convergence").glob("quick-adjusted-*/results.nc")
+    old.write_bytes(results.read_bytes())
     assert main(["bench", "convergence", *BENCHMARKS, *options, "--compare", str(old)]) == 0
     assert "nothing changed beyond seed noise in" in capsys.readouterr().out
 
@@ -146,6 +163,20 @@ def test_comparing_wants_one_name(tmp_path, capsys):
     assert "--compare must go with one name" in capsys.readouterr().err
 
 
+def test_the_times_of_a_benchmark_are_no_seeds(tmp_path, capsys):
+    assert main(["bench", "convergence", "--set", "seeds=3", "--out", str(tmp_path / "out")]) == 2
+    assert "unknown axis or argument 'seeds'; did you mean 'seed'?" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_result_of_another_experiment_is_not_compared(tmp_path, capsys):
+    old = tmp_path / "old.nc"
+    save_dataset(old, xarray.Dataset(attrs={"experiment": "samples"}))
+    assert main(["run", "depth", "--compare", str(old), "--out", str(tmp_path / "out")]) == 2
+    assert "--compare must be the results of depth, got those of samples in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_broken_experiment_is_one_line(tmp_path, capsys):
     (tmp_path / "broken.py").write_text("import nowhere_to_be_found")
     for command in ("list", "run"):
@@ -153,6 +184,54 @@ def test_a_broken_experiment_is_one_line(tmp_path, capsys):
         error = capsys.readouterr().err
         assert "broken.py must be a module that can be imported, got ModuleNotFoundError" in error
         assert len(error.splitlines()) == 1
+
+
+def test_experiments_come_with_the_package_wherever_it_is_installed(tmp_path):
+    """The folders as the build puts them into a wheel, used from an empty folder, with an experiment of one's own."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    site, empty, own = tmp_path / "site-packages", tmp_path / "empty", tmp_path / "own"
+    for name in wheel["only-include"]:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (site / wheel["sources"].get(name, name)).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, site / wheel["sources"].get(name, name))
+    empty.mkdir()
+    own.mkdir()
+    (own / "mine.py").write_text((ROOT / "experiments" / "samples.py").read_text())
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def jaxinv(*arguments):
+        line = [sys.executable, "-m", "_jaxinv", *arguments]
+        return subprocess.run(line, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+
+    done = jaxinv("list", "--experiments", str(own))
+    names = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    files = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    assert names == {*(path.stem for path in files), "mine"}, done.stderr
+    done = jaxinv("run", "noise_robustness", *TINY, "steps=20", "--seeds", "1")
+    assert "noise_robustness: " in done.stdout, done.stderr
+    assert (empty / "results" / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("given", "count"), [("1", 1), ("3", 3), (None, None)])
+def test_the_number_of_devices_is_that_of_the_environment(given, count):
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+    environment |= {} if given is None else {"JAX_NUM_CPU_DEVICES": given}
+    line = [sys.executable, "-m", "_jaxinv", "info", "--json"]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert len(facts["devices"].split(", ")) == (count or cores())
+    assert facts["cores"].startswith(f"{cores()} of ")
+    assert "taskset" in facts["beside other work"]
+    assert "JAX_NUM_CPU_DEVICES" in facts["beside other work"]
+
+
+@pytest.mark.parametrize("given", ["abc", "0", ""])
+def test_a_number_of_devices_that_is_none_is_one_line(given):
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": given}
+    line = [sys.executable, "-m", "_jaxinv", "info"]
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"jaxinv: JAX_NUM_CPU_DEVICES must be a positive whole number, got {given!r}; unset it\n"
 
 
 def test_a_reader_that_stops_is_no_error(tmp_path):

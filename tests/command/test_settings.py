@@ -45,6 +45,10 @@ def test_steps_can_be_set():
         (0, [], "seeds must be a positive whole number, got 0"),
         (None, ["seeds=3"], "did you mean 'seed'"),
         (None, ["steps=0"], "steps must be a positive whole number, got 0"),
+        (None, ["width=3", "gamma=0", "width=5"], "--set must be given once for each argument, got width twice"),
+        (3, ["seed=4"], "--seeds and --set seed exclude each other"),
+        (10**30, [], "seeds must be at most 1,000,000, got 10{30}; pass fewer, or one with --set seed=K"),
+        (None, ["width=4,None"], "--set width must be numbers or words, being an axis, got None"),
     ],
 )
 def test_what_no_grid_has_is_refused(seeds, settings, words):
@@ -55,4 +59,5 @@ def test_what_no_grid_has_is_refused(seeds, settings, words):
 def test_values_are_parsed():
     assert parse("gamma=0,0.1") == ("gamma", [0, 0.1])
     assert parse("init=[orthogonal]") == ("init", ["orthogonal"])
+    assert parse("name={[]:1}") == ("name", ["{[]:1}"])
     assert parse("bound=-1e-3") == ("bound", [-1e-3])

@@ -10,6 +10,7 @@ import xarray as xr
 import jaxinv as ji
 from jaxinv import theory
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "conditioning.py"
 SIZES = {"signal_dim": 32, "measurement_dim": 16, "subspace_dim": 2, "samples": 20, "width": 16, "depth": 2}
@@ -89,6 +90,13 @@ def decay_in_vain(data):
     data.noise_sensitivity.loc[{"gamma": 0.1, "condition_number": 2, "seed": 1}] = 5.0
 
 
+def a_power_between(data):
+    """Two of three seeds contract like kappa^-1.72, beyond the slack."""
+    for seed, power in enumerate((1.72, 1.72, 2.1)):
+        rate = 0.3 / data.condition_number**power
+        data.regression_error.loc[{"gamma": 0.0, "seed": seed}] = np.maximum(np.exp(-rate * data.step), 1e-12)
+
+
 def diverge(data):
     for name in CURVES:
         data[name].loc[{"condition_number": 4, "seed": [0, 1], "record": range(1, len(STEP))}] = np.nan
@@ -127,6 +135,16 @@ def test_a_deeper_network_is_held_to_the_first_order_within_ten_percent(experime
     assert not experiment.claims(ji.Runs(deeper, good, experiment.analyse(runs)))[3].holds
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_lost_seed_does_not_pull_the_median_of_the_others_to_the_law(experiment, grid, good, seed):
+    a_power_between(good)
+    assert not experiment.claims(analysed(experiment, grid, good))[1].holds
+    for name in CURVES:
+        good[name].loc[{"seed": seed, "gamma": 0.0, "record": range(1, len(STEP))}] = np.nan
+    good.diverged.loc[{"seed": seed, "gamma": 0.0}] = True
+    assert not experiment.claims(analysed(experiment, grid, good))[1].holds
+
+
 def test_nothing_holds_where_every_run_diverged(experiment, grid, good):
     good.diverged[:] = True
     for name in CURVES:
@@ -153,3 +171,7 @@ def test_a_small_sweep_holds_where_it_should(experiment, grid):
     found = experiment.claims(runs)
     assert [found[i].holds for i in (0, 2, 3, 4)] == [True] * 4, [verdict.line() for verdict in found]
     experiment.draw(runs)
+
+
+def test_divergence_helps_no_claim(experiment, grid, good):
+    assert_divergence_helps_no_claim(experiment, ji.Runs(grid, good))

@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "hidden_structure.py"
 SIZES = {"signal_dim": 24, "measurement_dim": 12, "subspace_dim": 2, "samples": 6, "width": 32, "depth": 3}
@@ -53,18 +54,15 @@ def test_a_claim_fails_where_one_run_violates_it(experiment, runs, index, metric
     assert failing(experiment, ji.Runs(runs.grid, data)) == [index]
 
 
-def test_diverged_runs_are_counted_and_left_out(experiment, runs):
+def test_diverged_runs_are_counted_and_fail_what_they_enter(experiment, runs):
     data = runs.data.copy(deep=True)
     where = {"gamma": 0.0, "seed": 1}
     data.diverged.loc[where] = True
     for metric in ("effective_rank", "layer_values", "layer_rank", "misalignment", "map_values"):
         data[metric].loc[where] = np.nan
     broken = ji.Runs(runs.grid, data)
-    assert failing(experiment, broken) == [0]
-    assert experiment.claims(broken)[0].measured == 1
-    data.diverged.loc[{"gamma": 0.0}] = True
-    broken = ji.Runs(runs.grid, data)
     assert failing(experiment, broken) == [0, 5, 6]
+    assert experiment.claims(broken)[0].measured == 1
     assert len(experiment.draw(broken).subfigs) == 2
 
 
@@ -75,3 +73,7 @@ def test_the_figure_has_a_panel_for_each_layer_and_decay(experiment, runs):
     assert [panel.get_ylabel() for panel in bottom.axes] == ["effective rank", "sine of largest angle"]
     labels = [text.get_text() for text in bottom.legends[0].get_texts()]
     assert len(labels) == len(set(labels)) == 7
+
+
+def test_divergence_helps_no_claim(experiment, runs):
+    assert_divergence_helps_no_claim(experiment, runs)

@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "latent_dimension.py"
 BELOW, BEYOND = {"subspace_dim": 2}, {"subspace_dim": 24}
@@ -70,3 +71,7 @@ def test_the_figure_breaks_its_lines_at_m_and_shows_the_laws(experiment, runs):
     assert len(labels) == len(set(labels)) == 6
     law = gain.lines[3]
     assert law.get_ydata()[0] == pytest.approx((2 * 20 / 17) ** 0.5)
+
+
+def test_divergence_helps_no_claim(experiment, runs):
+    assert_divergence_helps_no_claim(experiment, runs)

@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "noise_robustness.py"
 SIZES = {"signal_dim": 64, "measurement_dim": 32, "subspace_dim": 3, "samples": 40, "width": 64, "depth": 3}
@@ -70,3 +71,7 @@ def test_the_figure_shows_the_networks_and_the_maps_to_compare_with(experiment, 
     ]  # fmt: skip
     plain = runs.end("noisy_error", map="network", gamma=0.0)
     np.testing.assert_allclose(noise.lines[0].get_ydata(), plain.median("seed"))
+
+
+def test_divergence_helps_no_claim(experiment, runs):
+    assert_divergence_helps_no_claim(experiment, runs, standing=[0])

@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "noise_robustness_relu.py"
 FIXED = {"signal_dim": 24, "measurement_dim": 12, "subspace_dim": 1, "subspaces": 3, "samples": 24, "held_out": 60,
@@ -92,3 +93,7 @@ def test_the_figure_shows_the_maps_to_compare_with_and_the_prediction(experiment
     ]  # fmt: skip
     measured, predicted = off.lines[1].get_ydata(), off.lines[3].get_ydata()
     np.testing.assert_allclose(measured, predicted, atol=1e-5)
+
+
+def test_divergence_helps_no_claim(experiment, runs):
+    assert_divergence_helps_no_claim(experiment, runs)

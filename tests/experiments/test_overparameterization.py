@@ -9,6 +9,7 @@ import xarray as xr
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "overparameterization.py"
 SIZES = {"signal_dim": 32, "measurement_dim": 16, "subspace_dim": 2, "samples": 20}
@@ -134,6 +135,16 @@ def test_nothing_that_failed_holds_where_runs_diverge(experiment, good, violate,
     assert not any(now.holds and not then.holds for then, now in zip(before, after, strict=True))
 
 
+def test_a_run_below_the_widths_compared_is_asked_nothing_whether_or_not_it_diverges(experiment, good):
+    diverge(good, width=16, seed=[0, 1])
+    good.noise_sensitivity.loc[{"gamma": 0.1, "width": 16, "seed": 2}] = 5.0
+    before = verdicts(experiment, good)
+    assert before[6].holds
+    assert "widths compared" in before[6].claim
+    diverge(good, width=16)
+    assert verdicts(experiment, good)[6].measured == before[6].measured
+
+
 def test_the_widest_is_compared_whether_or_not_it_trains(experiment, good):
     diverge(good, width=64)
     assert [verdict.holds for verdict in verdicts(experiment, good)] == [False] * 8
@@ -174,3 +185,7 @@ def test_a_small_sweep_holds_where_it_should(experiment):
     found = experiment.claims(runs)
     assert [found[i].holds for i in (0, 3, 6, 7)] == [True] * 4, [verdict.line() for verdict in found]
     experiment.draw(runs)
+
+
+def test_divergence_helps_no_claim(experiment, good):
+    assert_divergence_helps_no_claim(experiment, analysed(experiment, good), chosen=range(1, 8))

@@ -9,6 +9,7 @@ import pytest
 import jaxinv as ji
 from jaxinv import theory
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "regularization_path.py"
 SIZES = {"signal_dim": 16, "measurement_dim": 8, "subspace_dim": 2, "samples": 10, "width": 20}
@@ -100,17 +101,17 @@ def test_values_go_with_their_pairs_in_whatever_order_those_are(experiment, anal
     assert failing(experiment, analysed(turned)) == [4, 5]
 
 
-def test_diverged_runs_are_counted_and_left_out(experiment, analysed, results):
+def test_diverged_runs_are_counted_and_fail_what_they_enter(experiment, analysed, results):
     broken = results.copy(deep=True)
     broken.diverged.loc[{"depth": 3, "seed": 1}] = True
     for metric in ("singular_values", "pair_gains", "regression_error", "noise_gain"):
         broken[metric].loc[{"depth": 3, "seed": 1, "record": 1}] = np.nan
     runs = analysed(broken)
-    assert failing(experiment, runs) == [0]
+    assert failing(experiment, runs) == [0, 2, 3, 5]
     assert experiment.claims(runs)[0].measured == 4
     assert dots(experiment.draw(runs)) == [6, 3]
     broken.diverged.loc[{"depth": 3}] = True
-    assert failing(experiment, analysed(broken)) == [0, 5]
+    assert failing(experiment, analysed(broken)) == [0, 2, 3, 5]
     assert dots(experiment.draw(analysed(broken))) == [6, 0]
 
 
@@ -134,3 +135,7 @@ def test_the_figure_shows_every_run(experiment, analysed, results):
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(labels) == len(set(labels)) == 7
+
+
+def test_divergence_helps_no_claim(experiment, analysed, results):
+    assert_divergence_helps_no_claim(experiment, analysed(results), standing=[1])

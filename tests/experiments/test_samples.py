@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "samples.py"
 NETWORK = {"map": "network"}
@@ -67,3 +68,7 @@ def test_the_figure_breaks_its_lines_below_n_equal_s_and_shows_the_references(ex
     assert noisy.lines[3].get_marker() == "s"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[3:] == ["oracle", "ridge, best penalty", "least possible, $\\sqrt{1-n/s}$"]
+
+
+def test_divergence_helps_no_claim(experiment, runs):
+    assert_divergence_helps_no_claim(experiment, runs)

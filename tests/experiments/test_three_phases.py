@@ -8,6 +8,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
+from tests.experiments.divergence import assert_divergence_helps_no_claim
 
 FILE = Path(__file__).parents[2] / "experiments" / "three_phases.py"
 RECORDED = ("off_range", "off_subspace_error", "regression_error")
@@ -102,7 +103,7 @@ def test_a_run_too_short_to_tell_its_late_rate_fails(experiment, runs):
     assert {3, 6} <= set(failing(experiment, short))
 
 
-def test_diverged_runs_are_counted_and_left_out(experiment, runs):
+def test_diverged_runs_are_counted_and_fail_what_they_enter(experiment, runs):
     def one(data):
         where = {"gamma": 0.3, "seed": 1}
         data.diverged.loc[where] = True
@@ -110,21 +111,32 @@ def test_diverged_runs_are_counted_and_left_out(experiment, runs):
             data[name].loc[where] = np.nan
 
     broken = changed(experiment, runs, one)
-    assert failing(experiment, broken) == [0]
+    assert failing(experiment, broken) == [0, 1, 2, 3, 5, 6]
     assert experiment.claims(broken)[0].measured == 1
 
     def without_decay(data):
         data.diverged.loc[{"gamma": 0.0, "seed": 1}] = True
         data.off_subspace_error.loc[{"gamma": 0.0, "seed": 1}] = np.nan
 
-    assert failing(experiment, changed(experiment, runs, without_decay)) == [0]
+    assert failing(experiment, changed(experiment, runs, without_decay)) == [0, 1, 2, 7]
+
+    def late(data):
+        where = {"gamma": 0.3, "seed": 1}
+        data.diverged.loc[where] = True
+        for name in RECORDED:
+            data[name].loc[{**where, "record": data.sizes["record"] - 1}] = np.nan
+
+    # it had followed every law up to there
+    assert failing(experiment, changed(experiment, runs, late)) == [0, 1, 2, 3, 5, 6]
 
     def most(data):
         one(data)
         data.diverged.loc[{"gamma": [0.1, 0.3]}] = True
+        for name in RECORDED:
+            data[name].loc[{"gamma": [0.1, 0.3], "record": range(1, data.sizes["record"])}] = np.nan
 
     broken = changed(experiment, runs, most)
-    assert failing(experiment, broken) == [0, 2, 3, 4, 5, 6]
+    assert failing(experiment, broken) == [0, 1, 2, 3, 4, 5, 6]
     assert experiment.draw(broken).axes
 
 
@@ -145,3 +157,7 @@ def test_the_figure_shows_every_gamma_and_prediction(experiment, runs):
     # two plateaus and their entry in the legend; two runs, two late rates, the early one, an entry
     assert [len(axes.lines) for axes in (fit, off, rate)] == [3 + 3, 3, 6]
     assert [text.get_text() for text in fit.texts] == ["1 fit", "2 settle", "3 forget"]
+
+
+def test_divergence_helps_no_claim(experiment, runs):
+    assert_divergence_helps_no_claim(experiment, runs)

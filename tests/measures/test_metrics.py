@@ -19,7 +19,8 @@ def test_metrics_that_need_an_identifiable_problem_are_nan_where_it_is_not():
     rng = np.random.default_rng(0)
     with pytest.warns(UserWarning, match="signals span 12 dimensions, measurements 5"):
         problem = ji.Problem(operator=rng.standard_normal((5, 12)), signals=rng.standard_normal((30, 12)))
-    measured = ji.measure(problem, ji.layer_product(KEY, problem, width=8, depth=2))
+    with pytest.warns(UserWarning, match="in_sample_test_error"):
+        measured = ji.measure(problem, ji.layer_product(KEY, problem, width=8, depth=2))
     for name in ("off_subspace_error", "off_subspace_gain", "oracle_distance"):
         assert np.isnan(measured[name])
     assert np.isfinite(measured["regression_error"])
@@ -36,9 +37,10 @@ def test_fact_11_rotations_change_no_metric():
     turned = ji.Problem(right @ problem.operator @ left.T, problem.signals @ left.T, problem.measurements @ right.T)
     first, *middle, last = network.weights
     moved = ji.LayerProduct((first @ jnp.asarray(right.T), *middle, jnp.asarray(left) @ last))
-    ours, theirs = ji.measure(problem, network, 0.1), ji.measure(turned, moved, 0.1)
+    with pytest.warns(UserWarning, match="in_sample_test_error"):
+        ours, theirs = ji.measure(problem, network, 0.1), ji.measure(turned, moved, 0.1)
     for name in metrics.NAMES:
-        assert float(theirs[name]) == pytest.approx(float(ours[name]), rel=1e-10), name
+        assert float(theirs[metrics.IN_SAMPLE.get(name, name)]) == pytest.approx(float(ours[name]), rel=1e-10), name
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
@@ -89,10 +91,10 @@ def test_without_weights_balancedness_alone_is_nan():
             assert float(metric(blind, 0.1)) == float(metric(whole, 0.1)), name
 
 
-def test_a_relu_network_has_the_loss_and_the_regression_error_alone():
+def test_a_relu_network_has_the_loss_the_regression_error_and_the_error_on_held_out_pairs():
     problem, network, _ = relu_setup()
     measured = ji.measure(problem, network, 0.3)
-    assert set(measured) == {"loss", "regression_error"}
+    assert set(measured) == {"loss", "regression_error", "test_error", "test_error_standard_error"}
     apart = np.linalg.norm(network(problem.measurements) - problem.signals)
     assert float(measured["regression_error"]) == pytest.approx(apart / np.linalg.norm(problem.signals), rel=1e-12)
     squares = sum(np.sum(np.asarray(weight) ** 2) for weight in network.weights)

@@ -80,3 +80,17 @@ def test_values_are_chosen_by_the_names_of_axes():
     assert statistics.values_where(values, xr.DataArray([False, True], dims="gamma")).tolist() == [3, 4, 5]
     assert statistics.values_where(values, kept & False).size == 0
     assert np.isnan(statistics.values_where(values * NAN, kept)).all()
+
+
+def test_the_bounds_of_a_median_are_those_of_any_value_that_is_lost():
+    values = xr.DataArray([[1.0, 3.0, 8.0], [2.0, NAN, 6.0]], dims=("width", "seed"))
+    lost = xr.DataArray([[False, False, True], [False, False, False]], dims=("width", "seed"))
+    low, high = statistics.median_bounds(values, lost, "seed")
+    # of the first row any number may stand for 8; in the second one is of no run
+    np.testing.assert_allclose([low, high], [[1, 4], [3, 4]])
+    others = [float(values.where(~lost, other).isel(width=0).median()) for other in (-9, 0, 1.5, 2, 9)]
+    assert all(1 <= middle <= 3 for middle in others)
+    assert statistics.median_bounds(values, lost & False).values.tolist() == [3, 3]
+    low, high = statistics.median_bounds(values, values.notnull())
+    assert (low, high) == (-INF, INF)
+    assert np.isnan(statistics.median_bounds(values * NAN, lost & False)).all()

@@ -43,3 +43,18 @@ def test_the_start_of_a_relu_network_keeps_the_power_of_the_linear_one():
         np.testing.assert_array_equal(relu.weights[-1], linear.weights[-1])
         powers.append(np.sum(np.asarray(relu(problem.measurements)) ** 2) / np.sum(problem.measurements**2))
     assert 0.7 < np.mean(powers) / (14 / 9) < 1.4  # E||W y||^2 = (d/m) ||y||^2; a factor 4 less without the sqrt(2)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("build", [ji.layer_product, ji.relu_network])
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ({"init": 1}, "init must be a name, got 1; known: balanced, fan_in, orthogonal"),
+        ({"scale": 1e308}, r"scale must be at most 1e\+15 at depth 2, or the loss is no number, got 1e\+308"),
+        ({"scale": 1e10, "depth": 20}, r"scale must be at most 3.16e\+07 at depth 20"),
+    ],
+)
+def test_a_start_that_is_none_is_refused_in_one_line(build, argument, words):
+    with pytest.raises(ji.ArgumentError, match=words):
+        build(KEY, PROBLEM, **{"width": 8, "depth": 2, **argument})

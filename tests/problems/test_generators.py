@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import jaxinv as ji
 
-from ..helpers import SMALL, union
+from ..helpers import GRID, SMALL, union
 
 KEY = jax.random.key(3)
 
@@ -105,3 +105,29 @@ def test_the_same_key_gives_the_same_problem_at_another_count_of_held_out_pairs(
 def test_a_bad_argument_of_a_union_problem_is_named(changes, word):
     with pytest.raises(ji.ArgumentError, match=word):
         union(**changes)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("build", [ji.subspace_problem, ji.union_problem])
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        (
+            {"operator": np.eye(6, 12)},
+            r"operator must be one of .*, got an array of shape \(6, 12\); for a matrix of your",
+        ),
+        ({"operator": 1}, "operator must be one of gaussian, orthogonal_rows, got 1"),
+        ({"operator": "gausian"}, "unknown operator 'gausian'; did you mean 'gaussian'"),
+        ({"noise": 1e308}, r"noise must be at most 1e\+15, or the loss is no number, got 1e\+308"),
+    ],
+)
+def test_what_makes_no_operator_or_noise_is_refused_in_one_line(build, argument, words):
+    with pytest.raises(ji.ArgumentError, match=words) as caught:
+        build(jax.random.key(0), signal_dim=12, measurement_dim=6, subspace_dim=2, samples=9, **argument)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_loudest_noise_is_a_number_in_float32():
+    fixed = {**GRID, "noise": 1e15}
+    results = ji.run_sweep(ji.Sweep({"seed": [0]}, fixed, steps=1, records=2, precision="float32"))
+    assert np.isfinite(results.loss[0, 0])

@@ -1,9 +1,11 @@
 """Operators against numpy."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv.draws import Tag, normal
 from jaxinv.problems import operators
 
 KEY = jax.random.key(3)
@@ -24,3 +26,10 @@ def test_norm_and_pseudo_inverse_are_those_of_numpy():
     matrix = operators.given(np.random.default_rng(0).standard_normal((4, 6)))
     assert float(operators.norm(matrix)) == pytest.approx(np.linalg.svd(matrix, compute_uv=False)[0])
     np.testing.assert_allclose(matrix @ operators.pseudo_inverse(matrix), np.eye(4), atol=1e-12)
+
+
+def test_entries_are_divided_as_jax_divides():
+    with jax.enable_x64(True):
+        key = jax.random.key(0)
+        plain = jnp.asarray(normal(jax.random.fold_in(key, Tag.OPERATOR), (13, 21))) / 13**0.5
+        assert np.array_equal(operators.gaussian(key, 13, 21), plain)

@@ -18,9 +18,8 @@ def test_float32_signals_on_a_subspace_have_its_dimension(x64):
         problem = ji.Problem(operator, signals)
         assert problem.subspace_dim == 3
         assert np.isfinite(problem.oracle).all()
-        assert ji.Problem(operator, signals, 1.01 * signals.astype(float) @ operator.T).measurement_rank == (
-            10 if x64 else 3
-        )
+        assert ji.Problem(operator, signals, 1.01 * signals.astype(float) @ operator.T).measurement_rank == 3
+        assert ji.Problem(operator.astype(np.float32), signals, signals @ operator.T.astype("f4")).measurement_rank == 3
 
 
 def test_signals_near_a_subspace_train_alike_reduced_and_plain():
@@ -30,7 +29,8 @@ def test_signals_near_a_subspace_train_alike_reduced_and_plain():
     assert (problem.subspace_dim, problem.measurement_rank) == (3, 10)
     network = ji.layer_product(KEY, problem, width=60, depth=2)
     descent = ji.gradient_descent(problem, network, gamma=0.1)
-    reduced, plain = (ji.train(problem, network, descent, steps=100, reduce=flag) for flag in (True, False))
+    with pytest.warns(UserWarning, match="in_sample_test_error"):
+        reduced, plain = (ji.train(problem, network, descent, steps=100, reduce=flag) for flag in (True, False))
     for name, curve in plain.metrics.items():
         np.testing.assert_allclose(reduced.metrics[name], curve, atol=1e-10 * np.abs(curve).max(), err_msg=name)
     with pytest.raises(ValueError, match="subspace_dim must be at most 20"):

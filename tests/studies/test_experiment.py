@@ -1,9 +1,11 @@
 """Experiments: what they must be, and how they are found."""
 
+import sys
+
 import pytest
 
 import jaxinv as ji
-from jaxinv.studies.experiment import find, size
+from jaxinv.studies.experiment import find, folders, size
 
 BODY = """
 import jaxinv as ji
@@ -72,6 +74,63 @@ def test_grids_that_are_none_are_refused(tmp_path):
         find(["mine"], written(tmp_path, text=text))[0].named_grids("quick")
 
 
+@pytest.mark.parametrize("names", ['{"a/b": SWEEP}', "{}", '{"": SWEEP, "a": SWEEP}', "{3: SWEEP}"])
+def test_grids_of_names_that_no_file_takes_are_refused(tmp_path, names):
+    text = '"""Claim."""\n' + BODY + '\nSWEEP = grids("quick")\n'
+    text += f"EXPERIMENT = ji.Experiment(lambda preset: {names}, print, print)\n"
+    words = "grids of mine must be a Sweep, a Timing or a dict of them by words"
+    with pytest.raises(ji.ArgumentError, match=words):
+        find(["mine"], written(tmp_path, text=text))[0].named_grids("quick")
+
+
+NEIGHBOUR = '"""Claim."""\nimport _helper\nfrom _tools.more import size\n' + BODY.replace(
+    "steps=5", "steps=_helper.steps() + size"
+)
+
+
+def test_a_file_can_import_its_neighbours_which_count_in_its_source(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, body in ((one, "return 5"), (two, "return 7  # other")):
+        (folder / "_tools").mkdir(parents=True)
+        (folder / "_helper.py").write_text(f"def steps():\n    {body}\n")
+        (folder / "_tools" / "__init__.py").write_text("")
+        (folder / "_tools" / "more.py").write_text("size = 1")
+        written(folder, text=NEIGHBOUR)
+
+    def steps_and_source(folder):
+        (found,) = find((), folder)
+        sweep = found.named_grids("quick")[""]
+        assert isinstance(sweep, ji.Sweep)
+        return sweep.steps, found.source
+
+    first, second = steps_and_source(one), steps_and_source(two)
+    assert (first[0], second[0]) == (6, 8)
+    assert first[1] != second[1]
+    assert steps_and_source(one) == first
+    (one / "_helper.py").write_text("def steps():\n    return 5  # a comment\n")
+    assert steps_and_source(one) == first
+    (one / "_tools" / "more.py").write_text("size = 1000")
+    changed = steps_and_source(one)
+    assert changed[0] == 1005
+    assert changed[1] != first[1]
+
+
+def test_folders_of_ones_own_stand_beside_those_that_come_with_the_package(tmp_path):
+    own = written(tmp_path)
+    (shipped,) = folders("experiments")
+    names = {path.stem for path in shipped.glob("*.py")}
+    assert len(names) == 10
+    assert {found.name for found in find((), *folders("experiments", own))} == {*names, "mine"}
+    assert {found.name for found in find((), shipped, shipped.parent / "experiments")} == names
+    with pytest.raises(ji.ArgumentError, match=r"--experiments must be a folder, got '.*nowhere', which is none"):
+        folders("experiments", tmp_path / "nowhere")
+    written(own, name="depth")
+    with pytest.raises(ji.ArgumentError, match=r"must be of different names, got .*depth\.py and .*depth\.py"):
+        find(["depth"], *folders("experiments", own))
+    assert [found.name for found in find(["mine"], *folders("experiments", own))] == ["mine"]
+
+
 def test_an_error_inside_grids_is_said_as_what_it_is(tmp_path):
     text = '"""Claim."""\n' + BODY + '\nEXPERIMENT = ji.Experiment(lambda preset: {}["nowhere"], print, print)\n'
     with pytest.raises(ji.ArgumentError, match="must return the grids of 'quick', got KeyError: 'nowhere'"):
@@ -82,5 +141,5 @@ def test_two_files_of_one_name_are_refused(tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     files = [str(written(folder) / "mine.py") for folder in (tmp_path, other)]
-    with pytest.raises(ji.ArgumentError, match="experiments must have different names, got 'mine' twice"):
+    with pytest.raises(ji.ArgumentError, match="experiments must be of different names, got 'mine' twice"):
         find(files, tmp_path)

@@ -138,7 +138,7 @@ def test_a_file_edited_after_it_was_read_is_judged_again(tmp_path):
 
 def test_what_another_run_wrote_while_the_judge_sat_is_not_called_unchanged(tmp_path, monkeypatch):
     few, more = (job_of(tmp_path, axes={"seed": list(range(count))}) for count in (2, 4))
-    assert few.folder == more.folder
+    monkeypatch.setattr(Job, "folder", tmp_path / "one folder for all")
     judge = runner._draw_and_judge
 
     def slow(*arguments):
@@ -171,8 +171,14 @@ def test_another_grid_has_a_folder_and_a_clock_of_its_own(tmp_path):
     runner.run(job_of(tmp_path), silent)
     job = job_of(tmp_path, axes={"seed": [0, 1, 2, 3, 4, 5, 6, 7]})
     summary = runner.run(job, silent).summary
-    assert (job.folder.name, summary.adjusted) == ("quick-adjusted", True)
+    assert (job.folder.name, summary.adjusted) == (f"quick-adjusted-{job.grids_digest[:8]}", True)
     assert (summary.cell_count, summary.computed) == (8, 2)
+    before = kept(job)
+    third = job_of(tmp_path, axes={"seed": [0, 1, 2]})
+    assert runner.run(third, silent).summary.cell_count == 3
+    assert third.folder != job.folder
+    assert kept(job) == before
+    assert not runner.run(job_of(tmp_path, axes={"seed": list(range(8))}), silent).fresh
 
 
 def test_equal_grids_have_equal_digests(tmp_path):
@@ -238,6 +244,49 @@ def test_an_older_result_that_cannot_be_read_is_refused_before_anything_runs(tmp
         with pytest.raises(ji.ArgumentError, match=r"--compare must be the results\.nc of an earlier run"):
             runner.run(job, silent)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_older_result_of_another_experiment_is_refused_before_anything_runs(tmp_path):
+    runner.run(job_of(tmp_path), silent)
+    old = tmp_path / "out" / "tiny" / "quick" / "results.nc"
+    data = store.read_datasets(old)[""]
+    store.save_dataset(tmp_path / "another.nc", data.assign_attrs(experiment="another"))
+    store.save_dataset(tmp_path / "unsigned.nc", data.rename(seed="width").assign_attrs(experiment="tiny"))
+    store.save_dataset(tmp_path / "older.nc", data.drop_attrs())  # of before results said whose they are
+    for name, words in (("another", "those of another"), ("unsigned", "those of other grids")):
+        job = replace(job_of(tmp_path, compare=tmp_path / f"{name}.nc"), out=tmp_path / "new")
+        with pytest.raises(ji.ArgumentError, match=f"--compare must be the results of tiny, got {words} in"):
+            runner.run(job, silent)
+    assert not (tmp_path / "new").exists()
+    assert "nothing changed" in runner.run(job_of(tmp_path, compare=tmp_path / "older.nc"), silent).comparison[-1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[ji.at_least(0, runs[", "(ji.at_least(0, runs[", "claims of tiny must be .* a list of Verdict, got Verdict"),
+        ('return [ji.at_least(0, runs["noise_gain"], "gain [ours]", strict=True)]', "return [True]",
+         "claims of tiny must be a function that returns a list of Verdict, got True; return a list"),
+        ('return [ji.at_least(0, runs["noise_gain"], "gain [ours]", strict=True)]', "pass",
+         "claims of tiny must be a function that returns a list of Verdict, got None"),
+        ("return figure", "return axes", "draw of tiny must be a function that returns a figure, got {'a': <Axes"),
+        ("return figure", "pass", "draw of tiny must be a function that returns a figure, got None"),
+        ('["a line"]', '"a line"', "table of tiny must be a function that returns a list of str, got 'a line'"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("seeds", [6, 2])
+def test_a_function_that_returns_something_else_is_said_in_one_line(tmp_path, old, new, words, seeds):
+    source = SOURCE.replace(old, new)
+    (tmp_path / "tiny.py").write_text(source.replace("strict=True)]", "strict=True))") if "(ji." in new else source)
+    with pytest.raises(ji.ArgumentError, match=words) as caught:
+        runner.run(job_of(tmp_path, axes={"seed": list(range(seeds))}), silent)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not list((tmp_path / "out").rglob("summary.json"))
+
+
+def test_verdicts_and_lines_may_be_yielded(tmp_path):
+    (tmp_path / "tiny.py").write_text(SOURCE.replace("return [ji.at", "yield from [ji.at"))
+    assert runner.run(job_of(tmp_path), silent).summary.held == 1
 
 
 PREPARE = """def prepare(n):

@@ -12,7 +12,7 @@ import xarray
 import jaxinv as ji
 from jaxinv.studies import timing
 from jaxinv.studies.experiment import load_module
-from jaxinv.studies.timing import dense_steps, machine, memory_passes, peak_memory, run_timing
+from jaxinv.studies.timing import dense_steps, machine, matrix_product, memory_passes, peak_memory, run_timing
 from jaxinv.training.precision import run_settings
 from tests import helpers
 
@@ -288,3 +288,16 @@ def test_peak_memory_is_that_of_the_code():
     little = peak_memory("x = 1")
     assert 1 < little < 100
     assert 55 < peak_memory("x = bytearray(60 * 2**20)\ndel x") - little < 70
+
+
+def test_a_matrix_product_is_made_on_each_device(monkeypatch):
+    seen = []
+    wait = jax.block_until_ready
+    monkeypatch.setattr(jax, "block_until_ready", lambda array: seen.append(wait(array)))
+    timed = matrix_product(1000, "float32", 8)
+    assert timed.advance is not None
+    timed.advance(3)
+    assert timed.units == 2 * 8**3 / 1000 * 2  # on two devices
+    (array,) = seen
+    assert (array.shape, array.dtype, len(array.sharding.device_set)) == ((2, 8, 8), "float32", 2)
+    np.testing.assert_allclose(array, 1 / 8, rtol=1e-6)  # that matrix is its own square

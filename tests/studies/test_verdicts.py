@@ -44,6 +44,11 @@ def test_what_is_not_known_fails(judge, values):
     assert not verdict.holds
 
 
+def test_a_verdict_of_no_number_does_not_hold():
+    assert not ji.Verdict("claim", float("nan"), "at most 1", True).holds
+    assert ji.Verdict("claim", float("inf"), "at least 1", True).holds
+
+
 def test_infinity_is_a_number():
     assert not ji.at_most(1, [0, np.inf], "w").holds
     assert ji.at_least(1, [2, np.inf], "w").holds

@@ -13,6 +13,7 @@ import jaxinv as ji
 from ..helpers import small_sweep
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -26,6 +27,11 @@ from ..helpers import small_sweep
         ({"precision": "float16"}, "unknown precision 'float16'; did you mean 'float64'|did you mean 'float32'"),
         ({"steps": 0}, "steps must be a positive whole number"),
         ({"fixed": {"key": 1}}, "unknown axis or argument 'key'"),
+        ({"reduce": "no"}, "reduce must be True or False, got 'no'"),
+        ({"engine": 1}, "engine must be a name, got 1; known: dense"),
+        ({"metrics": "loss"}, "metrics must be a list of names and Metrics, got 'loss'; put it into brackets"),
+        ({"metrics": ji.Metric("own", print)}, "metrics must be a list of names and Metrics, got 'own'"),
+        ({"metrics": ["loss", 3]}, "metrics must be names and Metrics, got 3; known: balancedness"),
     ],
 )
 def test_a_bad_sweep_is_refused(changes, words):
@@ -46,6 +52,7 @@ def layer_norms(coordinates, network):
     return jnp.stack([jnp.stack([jnp.linalg.norm(w), jnp.sum(jnp.abs(w))]) for w in network.weights])
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -54,11 +61,32 @@ def layer_norms(coordinates, network):
         ({"metrics": [ji.Metric("norms", layer_norms, ("seed",))]}, "axis 'seed' is a name of the results"),
         ({"records": [0, 5, 4, 10]}, "records must be a number, or steps that rise from 0 to 10"),
         ({"records": [0, 5]}, "records must be a number, or steps that rise from 0 to 10"),
+        ({"records": [0, 1.7, 10]}, "records must be whole numbers of steps, got [0, 1.7, 10]; round them"),
+        ({"records": ["0", "10"]}, "records must be whole numbers of steps, got ['0', '10']; round them"),
     ],
 )
 def test_bad_records_are_refused(change, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         ji.Sweep(axes={"seed": range(2)}, steps=10, **change)
+
+
+NAMES_TAKEN = ["diverged", "step_size", "weight_decay", "precision_bits", "a/b", "../../x", "step", "arguments", "."]
+
+
+@pytest.mark.parametrize("name", [*NAMES_TAKEN, "record", "digest", "", "a b"])
+def test_a_metric_of_a_name_that_is_taken_is_refused_before_anything_runs(name):
+    words = f"the name of a metric must be a word that the results do not use themselves, got {name!r}"
+    with pytest.raises(ji.ArgumentError, match=re.escape(words)):
+        small_sweep(metrics=[ji.Metric(name, layer_norms)])
+    with pytest.raises(ji.ArgumentError, match=re.escape(words)):
+        ji.train(*ji.build(small_sweep().cells()[0]), steps=2, metrics=[ji.Metric(name, layer_norms)])
+
+
+def test_a_metric_called_hash_is_read_as_it_was_recorded(tmp_path):
+    sweep = small_sweep(metrics=[ji.Metric("hash", layer_norms, ("layer", "kind"))], axes={"seed": [0]})
+    first = ji.run_sweep(sweep, tmp_path)
+    assert np.isfinite(first["hash"]).all()
+    assert ji.run_sweep(sweep, tmp_path).identical(first)
 
 
 def test_a_digest_covers_all_that_decides_the_numbers():
@@ -80,6 +108,7 @@ def test_other_data_under_the_same_name_are_other_cells(tmp_path):
             axes={"seed": [0]},
             fixed={"width": 30, "depth": 2},
             steps=5,
+            metrics=["loss"],
             problem=lambda: ji.Problem(np.eye(4, 9), signals),
         )
         return float(ji.run_sweep(sweep, tmp_path).loss[0, 0])

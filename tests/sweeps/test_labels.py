@@ -36,7 +36,8 @@ def test_metrics_of_your_own_have_named_axes_and_survive_the_store(tmp_path):
     )
     results = ji.run_sweep(sweep, tmp_path)
     assert set(results.data_vars) == {
-        "loss", "regression_error", "layer_norms", "diverged", "step_size", "weight_decay", "precision_bits"
+        "loss", "regression_error", "layer_norms", "diverged", "step_size", "stable_step_size", "weight_decay",
+        "precision_bits"
     }  # fmt: skip
     assert results.layer_norms.dims == ("width", "seed", "record", "layer", "kind")
     assert results.step.values.tolist() == [0, 5, 20]

@@ -1,5 +1,6 @@
 """Running a grid: its numbers do not depend on how it is run, and what is stored is not run again."""
 
+import time
 from typing import Any
 
 import jax
@@ -9,14 +10,16 @@ import optax
 import pytest
 
 import jaxinv as ji
+from jaxinv.arrays import is_traced
 from jaxinv.measures import metrics
 from jaxinv.studies.experiment import load_module
 from jaxinv.sweeps.plan import Layout
 from jaxinv.training import dense
 
-from ..helpers import UNION, assert_close, small_sweep
+from ..helpers import UNION, assert_close, found, small_sweep
 
 SIZES = {"signal_dim": 12, "measurement_dim": 6, "subspace_dim": 2, "samples": 9, "depth": 3}
+DATA: dict[str, Any] = {name: size for name, size in SIZES.items() if name != "depth"}
 ACCELERATOR = Layout(most=4, memory=1e9, buckets=True)
 
 
@@ -266,3 +269,36 @@ def test_the_generator_of_random_numbers_is_part_of_the_name(tmp_path):
     with jax.default_prng_impl("rbg"):
         assert sweep.cells()[0].digest("float64") != name
     assert sweep.cells()[0].digest("float64") == name
+
+
+def test_problems_and_networks_are_built_once_and_quick_batches_share_files(tmp_path):
+    calls = []
+
+    def counted(key):
+        if not is_traced(key):  # planning traces it
+            calls.append(key)
+        return ji.subspace_problem(key, **DATA)
+
+    axes = {"gamma": [0.0, 0.1, 0.2], "seed": range(20)}
+    sweep = ji.Sweep(axes, {"width": 40, "depth": 2}, steps=20, records=3, metrics=["loss"], problem=counted)
+    results = ji.run_sweep(sweep)
+    assert len(calls) == 20  # the same 20 seeds for each gamma
+    plain = ji.Sweep(axes, {**DATA, "width": 40, "depth": 2}, steps=20, records=3, metrics=["loss"])
+    begun = time.monotonic()
+    stored = ji.run_sweep(plain, tmp_path)
+    assert len(list(tmp_path.glob("*.nc"))) <= 2 + time.monotonic() - begun  # of 30 batches
+    assert np.array_equal(stored.loss, results.loss, equal_nan=True)
+    assert np.array_equal(found(plain, tmp_path)[0].loss, results.loss, equal_nan=True)
+    assert found(plain, tmp_path)[1] == 60
+
+
+def test_what_finished_is_stored_when_a_later_cell_fails(tmp_path):
+    sweep = ji.Sweep({"seed": range(8)}, {**DATA, "width": 40, "depth": 2}, steps=20, records=3, metrics=["loss"])
+
+    def stop(done, total, what):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ji.run_sweep(sweep, tmp_path, progress=stop)
+    assert found(sweep, tmp_path)[1] == 4

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -68,19 +69,25 @@ def test_metrics_of_the_views_are_those_recorded(reduce, momentum):
         block = engine.prepare(setups)
         assert len(engine.views(block)) == 3
         for steps in (0, 40):
-            block, recorded = engine.advance(block, steps, metrics.NAMES)
+            block, recorded = engine.advance(block, [steps], metrics.NAMES)
             for i, view in enumerate(engine.views(block)):
                 for name, metric in metrics.METRICS.items():
                     value = float(metric(view, setups[i].descent.weight_decay))
-                    assert value == pytest.approx(recorded[name][i], rel=1e-9, abs=1e-12), name
+                    assert value == pytest.approx(recorded[name][0, i], rel=1e-9, abs=1e-12), name
         assert block.steps == 40
+
+
+def cast_setup(made: Setup, dtype: str) -> Setup:
+    problem, network, descent = made
+    problem, network = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (problem, network))
+    return Setup(problem, network, descent)
 
 
 def test_views_and_networks_show_the_same_map():
     problem, network, descent = setup(gamma=0.2)
     engine = Dense(ONE)
     with run_settings():
-        block, _ = engine.advance(engine.prepare([Setup(problem, network, descent)]), 30, ())
+        block, _ = engine.advance(engine.prepare([Setup(problem, network, descent)]), [30], ())
         (view,), (trained,) = engine.views(block), engine.networks(block)
     assert view.coordinates.rotation is not None
     assert view.end_to_end is not None
@@ -102,16 +109,41 @@ def test_before_the_first_step_networks_are_those_given():
 def test_advancing_in_two_halves_is_advancing_at_once(made):
     setups = [made(seed=seed) for seed in range(2)]
     engine = Dense(jax.local_devices())
-    chosen = metrics.available(setups[0].network)
+    chosen = metrics.available(setups[0].network, setups[0].problem)
     with run_settings():
-        once, at_once = engine.advance(engine.prepare(setups), 40, chosen)
-        half, _ = engine.advance(engine.prepare(setups), 20, chosen)
-        twice, in_halves = engine.advance(half, 20, chosen)
+        once, at_once = engine.advance(engine.prepare(setups), [40], chosen)
+        half, _ = engine.advance(engine.prepare(setups), [20], chosen)
+        twice, in_halves = engine.advance(half, [20], chosen)
         for name in chosen:
             assert np.array_equal(at_once[name], in_halves[name]), name
         for one, other in zip(engine.networks(once), engine.networks(twice), strict=True):
             for ours, theirs in zip(one.weights, other.weights, strict=True):
                 assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("made", [setup, relu_setup])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_records_taken_together_are_those_taken_alone(made, dtype):
+    setups = [cast_setup(made(seed=seed), dtype) for seed in range(2)]
+    engine, steps = Dense(jax.local_devices()), [0, 1, 3, 16]
+    chosen = metrics.available(setups[0].network, setups[0].problem)
+    with run_settings():
+        _, together = engine.advance(engine.prepare(setups), steps, chosen)
+        block = engine.prepare(setups)
+        for i, some in enumerate(steps):
+            block, alone = engine.advance(block, [some], chosen)
+            for name in chosen:
+                assert np.array_equal(alone[name][0], together[name][i]), name
+
+
+def test_as_many_records_are_taken_together_as_cost_little():
+    engine = Dense(ONE)
+    with run_settings():
+        block = engine.prepare([setup()])
+    assert engine.together(block, [0, 1, 2]) == 3
+    assert engine.together(block, [1] * 100) == dense.RECORDS
+    assert engine.together(block, [1, 2, 10**9, 1]) == 2  # a long way is a call of its own
+    assert engine.together(block, [10**9, 1]) == 1
 
 
 def test_compiled_programs_are_bounded(monkeypatch):

@@ -10,7 +10,7 @@ import jaxinv as ji
 from jaxinv.measures import objective
 from jaxinv.training.descent import start, step
 
-from ..helpers import SMALL, setup
+from ..helpers import GRID, SMALL, setup
 
 KEY = jax.random.key(1)
 PROBLEM = ji.subspace_problem(KEY, **SMALL)
@@ -125,3 +125,33 @@ def test_weights_without_gradient_shrink_by_the_off_range_factor(momentum):
 def test_the_off_range_factor_of_a_transformation_is_not_known():
     with pytest.raises(ji.ArgumentError, match="train with reduce=False"):
         ji.Descent(0.1, 0.1, transform=adam).off_range_factor(np.array([1]))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_step_that_is_far_too_long_diverges_without_a_warning(momentum, precision):
+    """Warnings are errors here; the part of W_1 off the range of the data grows beyond every float."""
+    fixed = {**GRID, "step_size": 10.0, "gamma": 10.0, "momentum": momentum}
+    assert ji.run_sweep(ji.Sweep({"seed": [0]}, fixed, steps=500, precision=precision)).diverged.all()
+    far = ji.Descent(10.0, 30.0, momentum).off_range_factor(np.array([0, 1000]))
+    assert far[0] == 1
+    assert not np.isfinite(far[1])
+
+
+def test_a_step_size_beyond_the_float_type_diverges_without_a_warning():
+    fixed = {**GRID, "step_size": 1e308}
+    assert ji.run_sweep(ji.Sweep({"seed": [0]}, fixed, steps=5, precision="float32")).diverged.all()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("momentum", ["0.5", "abc", None, np.ones(2)])
+def test_a_momentum_that_is_no_number_is_refused(momentum):
+    problem, network, _ = setup()
+    with pytest.raises(ji.ArgumentError, match="momentum must be a finite number of at least 0"):
+        ji.gradient_descent(problem, network, momentum=momentum)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_reduce_is_true_or_false():
+    with pytest.raises(ji.ArgumentError, match="reduce must be True or False, got 'no'"):
+        ji.train(*setup(), steps=2, reduce="no")  # pyright: ignore[reportArgumentType]

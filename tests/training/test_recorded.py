@@ -48,6 +48,8 @@ BAD = {
     "record": ([ji.Metric("own", pair, ("record",))], "dims of metric 'own' must be .* rename 'record'"),
     "step size": ([ji.Metric("own", pair, ("step_size",))], "dims of metric 'own' must be .* rename 'step_size'"),
     "its name": ([ji.Metric("own", pair, ("own",))], "dims of metric 'own' must be .* rename 'own'"),
+    "slash": ([ji.Metric("own", pair, ("a/b",))], "dims of metric 'own' must be a tuple of .*, each a word"),
+    "point": ([ji.Metric("own", pair, (".",))], "dims of metric 'own' must be a tuple of .*, each a word"),
     "twice": ([ji.Metric("own", first, ("k", "k"))], "dims of metric 'own' must be a tuple of different names"),
 }  # fmt: skip
 
@@ -118,3 +120,14 @@ def test_a_metric_without_its_held_out_pairs_says_so_itself():
     sweep = small_sweep(network=ji.relu_network, metrics=[ji.NoisyError([0.1])])
     with pytest.raises(ji.ArgumentError, match="needs held_out pairs"):
         plan_cells(sweep.cells())
+
+
+def test_a_complex_metric_is_refused_before_anything_trains():
+    turned = ji.Metric("turned", lambda coordinates, network: 1j * jnp.sum(coordinates.inputs))
+    words = "metric 'turned' must be real, got an array of complex.*; take .real, .imag or abs of it"
+    with pytest.raises(ji.ArgumentError, match=words):
+        ji.run_sweep(small_sweep(metrics=[turned]))
+    seen = []
+    with pytest.raises(ji.ArgumentError, match=words):
+        ji.train(*setup(), steps=2, metrics=[turned], progress=seen.append)
+    assert not seen

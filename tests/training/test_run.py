@@ -40,7 +40,7 @@ def numpy_relu_descent(problem, network, descent, steps):
 def test_training_a_relu_network_is_gradient_descent_on_the_full_data():
     problem, network, descent = relu_setup()
     run = ji.train(problem, network, descent, steps=200, records=5)
-    assert set(run.metrics) == {"loss", "regression_error"}
+    assert set(run.metrics) == {"loss", "regression_error", "test_error", "test_error_standard_error"}
     for ours, plain in zip(run.network.weights, numpy_relu_descent(*relu_setup(), 200), strict=True):
         np.testing.assert_allclose(ours, plain, atol=1e-10)
     error = np.linalg.norm(run.network(problem.measurements) - problem.signals) / np.linalg.norm(problem.signals)
@@ -76,11 +76,16 @@ class Blind:
         seen = self.dense.views(block)
         return [View(each.coordinates, each.outputs, each.squared_norm, each.end_to_end, None) for each in seen]
 
-    def advance(self, block, steps, chosen):
-        block, _ = self.dense.advance(block, steps, ())
-        pairs = zip(self.views(block), block.setups, strict=True)
-        rows = [recorder(one.descent.weight_decay, chosen)(view) for view, one in pairs]
-        return block, {name: np.array([np.asarray(row[name]) for row in rows]) for name in rows[0]}
+    def follow(self, block, step, chosen, progress):
+        table = []
+        for steps in np.diff(step, prepend=step[0]):
+            block, _ = self.dense.advance(block, [int(steps)], ())
+            pairs = zip(self.views(block), block.setups, strict=True)
+            table.append([recorder(one.descent.weight_decay, chosen)(view) for view, one in pairs])
+        return block, {name: np.array([[np.asarray(row[name]) for row in rows] for rows in table]) for name in chosen}
+
+    def reduction(self, block):
+        return self.dense.reduction(block)
 
     def networks(self, block):
         return self.dense.networks(block)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from ...arrays import AnyArray
 from ..descent import Descent
 from .layers import Known, Start, look, turned
 
@@ -61,7 +62,7 @@ class Task(eqx.Module):
 
     key: Key[Array, ""]
     start: Start
-    inputs: Float[Array, "rank rank"]
+    inputs: Float[AnyArray, "rank rank"]
     targets: Float[Array, "capacity rank"]
     descent: Descent
     tolerance: Float[Array, ""]
@@ -71,7 +72,8 @@ class Task(eqx.Module):
 def begin(task: Task) -> Standing:
     """The run before its first step."""
     first, known = task.start.first(task.capacity)
-    trained, zero = Trained(first, jnp.zeros_like(known.start), jnp.ones(())), jnp.zeros(())
+    trained: Any = Trained(first, jnp.zeros_like(known.start), jnp.ones(()))
+    zero = jnp.zeros(())
     standing = Standing(
         known, trained, task.descent.optimizer().init(trained), _signals(task, known, trained),
         time=jnp.zeros((), jnp.int64), looks=jnp.zeros((), jnp.int64), steepest=jnp.zeros(len(known.start)),
@@ -120,14 +122,15 @@ def advance(task: Task, standing: Standing, stop: Int[Array, ""]) -> Standing:
 
 
 def _step(task: Task, now: Standing) -> Standing:
-    decay, trained, signals = task.descent.weight_decay, now.trained, now.signals
-    slopes = Trained(
+    trained: Any = now.trained  # what optax calls parameters
+    decay, signals = task.descent.weight_decay, now.signals
+    slopes: Any = Trained(
         signals.first_slope @ task.inputs.T + decay * trained.first,
         signals.slopes @ signals.inputs.swapaxes(1, 2) + decay * trained.added,
         decay * trained.share,
     )
-    updates, optimizer = task.descent.optimizer().update(slopes, now.optimizer, trained)  # pyright: ignore[reportArgumentType]
-    trained = optax.apply_updates(trained, updates)  # pyright: ignore[reportArgumentType]
+    updates, optimizer = task.descent.optimizer().update(slopes, now.optimizer, trained)
+    trained = optax.apply_updates(trained, updates)
     leaked = jnp.maximum(now.leaked, now.leak)
     moved = eqx.tree_at(
         lambda s: (s.trained, s.optimizer, s.signals, s.time, s.leaked), now,

@@ -80,7 +80,7 @@ class WidthFree:
         return list(block.reduction)
 
     def _follow(self, block: Followed, waiting: dict[int, Any], step, chosen: Chosen, capacity: int, last: bool):
-        """Those `waiting` in `capacity` coordinates: what was found of those that have room, and the others as they stand.
+        """Those `waiting` in `capacity` coordinates: what was found of those with room, and the others as they stand.
 
         Of a run found: what was recorded, where it ended, and how it was held. The `last` capacity is room for all.
         """
@@ -93,8 +93,7 @@ class WidthFree:
             before = None if waiting[mine[0]] is None else self._stack([waiting[i] for i in filled], mesh)
             runs = follow_block(mesh, batch, jnp.asarray(step), self.tolerance, capacity, before)
             full = np.asarray(runs.standing.known.full)
-            if not full.all() or last:
-                recorded = jax.device_get(record_block(mesh, batch, runs, chosen))
+            recorded = jax.device_get(record_block(mesh, batch, runs, chosen)) if last or not full.all() else ()
             for row, i in enumerate(mine):
                 if full[row] and not last:
                     left[i] = jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), runs)

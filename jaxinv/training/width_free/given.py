@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ...arrays import AnyArray
 from .layers import Known, nothing_known
 
 NOTHING = 1e-12
@@ -19,12 +20,12 @@ class Given(eqx.Module):
     `off_range` are its other columns. The first `known_outputs` coordinates of the last space are those of the targets.
     """
 
-    weights: Float[Array, "layers size size"]
-    first_weight: Float[Array, "size rank"]
-    off_range: Float[Array, "size off_range"]
-    sizes: Int[Array, " spaces"]
-    gains: Float[Array, "layers 2"]
-    known_outputs: Int[Array, ""]
+    weights: Float[AnyArray, "layers size size"]
+    first_weight: Float[AnyArray, "size rank"]
+    off_range: Float[AnyArray, "size off_range"]
+    sizes: Int[AnyArray, " spaces"]
+    gains: Float[AnyArray, "layers 2"]
+    known_outputs: Int[AnyArray, ""]
 
     def first(self, capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
         """W_1(0) on the range of the data, and what is known before the first step."""

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ...arrays import AnyArray
+
 
 class Known(eqx.Module):
     """What is known of W(0) of the layers above W_1.
@@ -35,8 +37,15 @@ class Start(Protocol):
     has not seen, forward and backward.
     """
 
-    sizes: Int[Array, " spaces"]
-    gains: Float[Array, "layers 2"]
+    @property
+    def sizes(self) -> Int[AnyArray, " spaces"]:
+        """Dimensions."""
+        ...
+
+    @property
+    def gains(self) -> Float[AnyArray, "layers 2"]:
+        """Bounds."""
+        ...
 
     def first(self, capacity: int) -> tuple[Float[Array, "capacity rank"], Known]:
         """W_1(0) on the range of the data, and what is known before the first step."""
@@ -90,7 +99,7 @@ def look(
     forward: Bool[Array, ""],
     signals: Float[Array, "capacity rank"],
     scale: Float[Array, ""],
-    floor: float,
+    floor: Any,
 ) -> Known:
     """Reveal the layer on the principal directions of `signals` that it has not seen.
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ...arrays import cast, rounding
+from ...arrays import AnyArray, cast, rounding
 from ...draws import normal
 from ...networks.layers import LayerProduct
 from ...networks.unsampled import TrainedMap, UnsampledProduct
 from ...problems.coordinates import Coordinates, rotated_coordinates
+from ...problems.problem import Problem
 from ..descent import Descent
 from ..setup import Setup
 from .given import Given
@@ -23,15 +24,17 @@ class Prepared(eqx.Module):
     """Arrays of numpy. The data fill the first columns of measurement space and the first coordinates of signal space.
 
     `frame` are those coordinates of signal space, as columns: of which the first are the targets' and the signals'.
+    `rotation` are those of measurement space.
     """
 
     key: Any
     start: Sampled | Given
-    inputs: Float[np.ndarray, "rank rank"]
-    targets: Float[np.ndarray, "rank signal_coordinates"]
+    inputs: Float[AnyArray, "rank rank"]
+    targets: Float[AnyArray, "rank signal_coordinates"]
     coordinates: Coordinates
     descent: Descent
     frame: Float[np.ndarray, "signal_dim frame"]
+    rotation: Float[np.ndarray, "measurement_dim measurement_dim"]
     least_capacity: int = eqx.field(static=True)
 
 
@@ -40,9 +43,10 @@ def prepare(setup: Setup) -> Prepared:
     problem, network, descent = setup
     sampled = isinstance(network, UnsampledProduct)
     coordinates = rotated_coordinates(cast(problem, np.float64))
-    rank, known = coordinates.trained, _signal_frame(coordinates)
+    rank, parts = coordinates.trained, _signals(problem, coordinates)
+    known = _spanned(parts)
     # equal shapes whatever the rank of the signals: what is known is padded with zeros
-    most = min(problem.signal_dim, problem.subspace_dim + rank + _held_out(coordinates))
+    most = min(problem.signal_dim, sum(part.shape[1] for part in parts))
     first = padded(known.T, most).T
     reduced = coordinates.in_signal_space(lambda columns: first.T @ columns)
     make = _sampled if sampled else _given
@@ -55,21 +59,25 @@ def prepare(setup: Setup) -> Prepared:
         coordinates=reduced,
         descent=cast(descent, np.float64),
         frame=frame,
+        rotation=np.asarray(coordinates.rotation),
         least_capacity=max(most, rank),
     )
 
 
-def _held_out(coordinates: Coordinates) -> int:
-    return 0 if coordinates.held_out is None else len(coordinates.held_out[0])
-
-
-def _signal_frame(coordinates: Coordinates):
-    """Orthonormal columns that span the signals' subspace, the targets and the held-out signals."""
-    parts = [coordinates.covariance_root, coordinates.targets.T]
+def _signals(problem: Problem, coordinates: Coordinates) -> list[Any]:
+    """What signal space has to hold, as columns: targets, test signals, the subspace, pairs to measure on."""
+    parts = [coordinates.targets.T, coordinates.covariance_root]
+    if problem.tests_on_pairs:
+        parts.append(np.asarray(problem.latent.basis, np.float64))
     if coordinates.held_out is not None:
         parts.append(coordinates.held_out[0].T)
-    left, values, _ = np.linalg.svd(np.concatenate([part / np.linalg.norm(part) for part in parts], axis=1),
-                                    full_matrices=False)  # fmt: skip
+    return parts
+
+
+def _spanned(parts):
+    """Orthonormal columns that span the columns of `parts`."""
+    together = np.concatenate([part / np.linalg.norm(part) for part in parts], axis=1)
+    left, values, _ = np.linalg.svd(together, full_matrices=False)
     return left[:, values > rounding(left) * values[0]]
 
 
@@ -92,7 +100,7 @@ def _sampled(network: UnsampledProduct, coordinates: Coordinates, known):
 
 def _given(network: LayerProduct, coordinates: Coordinates, known):
     first, *above = (np.asarray(weight, np.float64) for weight in network.weights)
-    first = first @ coordinates.rotation
+    first = first @ np.asarray(coordinates.rotation)
     # what the last layer never gives out, and no target asks for, stays out of it
     frame = _completed(known) if len(known) <= known.shape[1] + above[-1].shape[1] else np.linalg.qr(
         np.concatenate([known, above[-1]], axis=1))[0]  # fmt: skip
@@ -127,7 +135,7 @@ def padded(matrix: Any, rows: int) -> Any:
 def trained_network(setup: Setup, prepared: Prepared, end: Any) -> Any:
     """The network as trained on the problem's own measurements: of one that was sampled, the map."""
     end_to_end, weights = end
-    rotation, network = prepared.coordinates.rotation, setup.network
+    rotation, network = prepared.rotation, setup.network
     if weights is None:
         frame = prepared.frame[:, : len(end_to_end)]
         return TrainedMap(jnp.asarray(frame @ end_to_end[: frame.shape[1]] @ rotation.T), network.width, network.depth)

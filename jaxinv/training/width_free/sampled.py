@@ -25,15 +25,15 @@ class Sampled(eqx.Module):
     Random numbers do not depend on the capacity: a run goes the same way with more room.
     """
 
-    deviations: Float[Array, " depth"]
-    first_weight: Float[Array, "rank rank"]
-    sizes: Int[Array, " spaces"]
-    known_outputs: Int[Array, ""]
+    deviations: Float[AnyArray, " depth"]
+    first_weight: Float[AnyArray, "rank rank"]
+    sizes: Int[AnyArray, " spaces"]
+    known_outputs: Int[AnyArray, ""]
     off_range: int = eqx.field(static=True)
     signal_dim: int = eqx.field(static=True)
 
     @property
-    def gains(self) -> Float[Array, "layers 2"]:
+    def gains(self) -> Float[AnyArray, "layers 2"]:
         """Root mean square of what a unit vector becomes, forward and backward."""
         sizes = self.sizes.astype(self.deviations.dtype)
         return self.deviations[1:, None] * jnp.sqrt(jnp.stack([sizes[1:], sizes[:-1]], axis=1))
