@@ -28,7 +28,7 @@ from ..helpers import small_sweep
         ({"steps": 0}, "steps must be a positive whole number"),
         ({"fixed": {"key": 1}}, "unknown axis or argument 'key'"),
         ({"reduce": "no"}, "reduce must be True or False, got 'no'"),
-        ({"engine": 1}, "engine must be a name, got 1; known: dense"),
+        ({"engine": 1}, "engine must be a name, got 1; known: auto, dense, width_free"),
         ({"metrics": "loss"}, "metrics must be a list of names and Metrics, got 'loss'; put it into brackets"),
         ({"metrics": ji.Metric("own", print)}, "metrics must be a list of names and Metrics, got 'own'"),
         ({"metrics": ["loss", 3]}, "metrics must be names and Metrics, got 3; known: balancedness"),
@@ -143,9 +143,9 @@ def descent(problem, network):
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_a_sweep_has_one_engine_yet():
+def test_the_dense_engine_is_the_default():
     assert small_sweep(engine="dense").cells()[0].digest("float64") == small_sweep().cells()[0].digest("float64")
-    with pytest.raises(ji.ArgumentError, match="unknown engine 'width_fre'; known: dense"):
+    with pytest.raises(ji.ArgumentError, match="unknown engine 'width_fre'; did you mean 'width_free'"):
         small_sweep(engine="width_fre")
 
 

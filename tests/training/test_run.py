@@ -82,7 +82,9 @@ class Blind:
             block, _ = self.dense.advance(block, [int(steps)], ())
             pairs = zip(self.views(block), block.setups, strict=True)
             table.append([recorder(one.descent.weight_decay, chosen)(view) for view, one in pairs])
-        return block, {name: np.array([[np.asarray(row[name]) for row in rows] for rows in table]) for name in chosen}
+        return block, {
+            name: np.array([[np.asarray(row[name]) for row in rows] for rows in table]) for name in table[0][0]
+        }
 
     def reduction(self, block):
         return self.dense.reduction(block)

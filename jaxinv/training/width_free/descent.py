@@ -25,9 +25,9 @@ class Trained(eqx.Module):
     weights. `share` is (1 - step_size weight_decay)^t for gradient descent.
     """
 
-    first: Float[Array, "capacity rank"]
-    added: Float[Array, "layers capacity capacity"]
-    share: Float[Array, ""]
+    first: Float[Array, "*records capacity rank"]
+    added: Float[Array, "*records layers capacity capacity"]
+    share: Float[Array, "*records"]
 
     def widened(self, by: int) -> "Trained":
         """With so many coordinates more."""

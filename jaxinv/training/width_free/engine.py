@@ -177,11 +177,11 @@ def view(coordinates: Coordinates, complete: Complete, trained: Any) -> View:
     on_range, whole = complete.on_range(trained), end_to_end(complete, trained)
     there = coordinates.in_signal_space(lambda columns: padded(columns, len(whole)))
     # what is not recorded is not computed: outputs do without the columns off the range of the data
-    outputs = there.inputs[:, : coordinates.trained] @ padded(on_range, len(whole)).T
+    outputs: Any = there.inputs[:, : coordinates.trained] @ on_range.T
     return View(there, outputs, complete.squared_norm(trained), whole, None)
 
 
 def end_to_end(complete: Complete, trained: Trained) -> Float[Array, "outputs measurement_dim"]:
     """The map in coordinates of signal space, of which the first are those of the targets."""
     off = complete.off_range_map(trained)
-    return jnp.concatenate([padded(complete.on_range(trained), len(off)), off], axis=1)
+    return jnp.concatenate([complete.on_range(trained), off], axis=1)

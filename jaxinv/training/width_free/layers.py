@@ -4,7 +4,7 @@ Layer i (0-based, W_{i+2} of the network) maps space i to space i + 1, W_1 maps 
 orthonormal coordinates, of which `used` are in use; `capacity` is the same for all spaces. See docs/any_width.md.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -30,6 +30,7 @@ class Known(eqx.Module):
     full: Bool[Array, ""]
 
 
+@runtime_checkable
 class Start(Protocol):
     """The layers at their start, sampled or given: asked for the images of directions when they are met.
 
@@ -71,6 +72,7 @@ class Start(Protocol):
         ...
 
 
+@runtime_checkable
 class Complete(Protocol):
     """Whole layers at their start, from which those of a trained network are made."""
 
@@ -112,9 +114,9 @@ def look(
     left_over = jnp.sqrt(jnp.cumsum(values[::-1] ** 2)[::-1])
     count = jnp.sum(scale * left_over > floor)
     chosen = jnp.arange(len(values)) < count
-    directions = jnp.where(chosen, directions - seen @ directions, 0)
+    directions = jnp.where(chosen[None, :], directions - seen @ directions, 0)
     images, used, basis = start.images(key, known, layer, forward, directions, count)
-    change = jnp.where(chosen, images - matrix @ directions, 0) @ directions.T
+    change = jnp.where(chosen[None, :], images - matrix @ directions, 0) @ directions.T
     projector = directions @ directions.T
     space = layer + forward
     return Known(

@@ -138,7 +138,7 @@ def trained_network(setup: Setup, prepared: Prepared, end: Any) -> Any:
     rotation, network = prepared.rotation, setup.network
     if weights is None:
         frame = prepared.frame[:, : len(end_to_end)]
-        return TrainedMap(jnp.asarray(frame @ end_to_end[: frame.shape[1]] @ rotation.T), network.width, network.depth)
+        return TrainedMap(jnp.asarray(frame @ end_to_end @ rotation.T), network.width, network.depth)
     first, above = weights
     shapes = [weight.shape for weight in network.weights]
     made = [first[: shapes[0][0]] @ rotation.T]
