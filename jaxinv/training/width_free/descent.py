@@ -34,6 +34,20 @@ class Trained(eqx.Module):
         return Trained(_grown(self.first, by, (-2,)), _grown(self.added, by, (-1, -2)), self.share)
 
 
+class Kept(eqx.Module):
+    """What is kept at a record: the weights, and the map on the range of the data as the run saw it then.
+
+    What is revealed later may add to the map as much as the tolerance lets leak, which the run never corrected.
+    """
+
+    trained: Trained
+    on_range: Float[Array, "*records capacity rank"]
+
+    def widened(self, by: int) -> "Kept":
+        """With so many coordinates more."""
+        return Kept(self.trained.widened(by), _grown(self.on_range, by, (-2,)))
+
+
 class Signals(eqx.Module):
     """What runs through the layers: inputs of those above W_1, slopes at their outputs, slopes at the output of W_1."""
 
@@ -119,6 +133,14 @@ def advance(task: Task, standing: Standing, stop: Int[Array, ""]) -> Standing:
         return ~now.known.full & ((now.time < stop) | leaks(now))
 
     return jax.lax.while_loop(unfinished, step_or_look, standing)
+
+
+def keep(standing: Standing) -> Kept:
+    """What is kept of a run where it stands."""
+    trained, through = standing.trained, standing.trained.first
+    for weight in trained.share * standing.known.start + trained.added:
+        through = weight @ through
+    return Kept(trained, through)
 
 
 def _step(task: Task, now: Standing) -> Standing:

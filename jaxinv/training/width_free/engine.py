@@ -18,7 +18,7 @@ from ...measures.view import View
 from ...problems.coordinates import Coordinates
 from ..engine import Progress
 from ..setup import Setup
-from .descent import Standing, Task, Trained, advance, begin, with_room
+from .descent import Kept, Standing, Task, advance, begin, keep, with_room
 from .layers import Complete
 from .prepared import Prepared, padded, prepare, trained_network
 from .scope import CAPACITIES
@@ -109,10 +109,10 @@ class WidthFree:
 
 
 class Runs(eqx.Module):
-    """Runs after the first `done` of their records: where they stand, and what was trained at each record."""
+    """Runs after the first `done` of their records: where they stand, and what was kept at each."""
 
     standing: Standing
-    trained: Trained
+    kept: Kept
     done: Int[Array, ""]
 
 
@@ -127,15 +127,15 @@ def follow_block(mesh: Mesh, batch: Prepared, step: Any, tolerance: Any, capacit
         )  # fmt: skip
         if before is None:
             standing = begin(task)
-            kept = jax.tree.map(lambda leaf: jnp.zeros((len(step), *leaf.shape), leaf.dtype), standing.trained)
+            kept = jax.tree.map(lambda leaf: jnp.zeros((len(step), *leaf.shape), leaf.dtype), keep(standing))
             before = Runs(standing, kept, jnp.zeros((), jnp.int64))
         else:
             by = capacity - len(before.standing.trained.first)
-            before = Runs(with_room(task, before.standing), before.trained.widened(by), before.done)
+            before = Runs(with_room(task, before.standing), before.kept.widened(by), before.done)
 
         def to_record(now: Runs):
             standing = advance(task, now.standing, step[now.done])
-            kept = jax.tree.map(lambda rows, row: rows.at[now.done].set(row), now.trained, standing.trained)
+            kept = jax.tree.map(lambda rows, row: rows.at[now.done].set(row), now.kept, keep(standing))
             return Runs(standing, kept, now.done + ~standing.known.full)
 
         return jax.lax.while_loop(lambda now: ~now.standing.known.full & (now.done < len(step)), to_record, before)
@@ -152,10 +152,10 @@ def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any
         known = run.standing.known
         complete = prepared.start.complete(key, known)
         record = recorder(prepared.descent.weight_decay, chosen)
-        rows = jax.lax.map(lambda trained: record(view(prepared.coordinates, complete, trained)), run.trained)
-        last = run.standing.trained
+        rows = jax.lax.map(lambda kept: record(view(prepared.coordinates, complete, kept)), run.kept)
+        last = keep(run.standing)
         held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full}
-        return rows, (end_to_end(complete, last), complete.weights(last)), held
+        return rows, (end_to_end(complete, last), complete.weights(last.trained)), held
 
     return _on_devices(mesh, one, batch, runs)
 
@@ -172,16 +172,15 @@ def _on_devices(mesh: Mesh, one: Callable[..., Any], *arguments: Any) -> Any:
     return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(*arguments)
 
 
-def view(coordinates: Coordinates, complete: Complete, trained: Any) -> View:
+def view(coordinates: Coordinates, complete: Complete, kept: Kept) -> View:
     """Where a run stands, in coordinates of signal space: as many as the map needs."""
-    on_range, whole = complete.on_range(trained), end_to_end(complete, trained)
+    whole = end_to_end(complete, kept)
     there = coordinates.in_signal_space(lambda columns: padded(columns, len(whole)))
     # what is not recorded is not computed: outputs do without the columns off the range of the data
-    outputs: Any = there.inputs[:, : coordinates.trained] @ on_range.T
-    return View(there, outputs, complete.squared_norm(trained), whole, None)
+    outputs: Any = there.inputs[:, : coordinates.trained] @ complete.outputs(kept.on_range).T
+    return View(there, outputs, complete.squared_norm(kept.trained), whole, None)
 
 
-def end_to_end(complete: Complete, trained: Trained) -> Float[Array, "outputs measurement_dim"]:
+def end_to_end(complete: Complete, kept: Kept) -> Float[Array, "outputs measurement_dim"]:
     """The map in coordinates of signal space, of which the first are those of the targets."""
-    off = complete.off_range_map(trained)
-    return jnp.concatenate([complete.on_range(trained), off], axis=1)
+    return jnp.concatenate([complete.outputs(kept.on_range), complete.off_range_map(kept.trained)], axis=1)

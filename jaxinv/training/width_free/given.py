@@ -66,15 +66,13 @@ class CompleteNetwork(eqx.Module):
     bases: Float[Array, "spaces size capacity"]
     corners: Float[Array, "layers capacity capacity"]
 
-    def on_range(self, trained: Any) -> Float[Array, "outputs rank"]:
-        """The map on the range of the data, in coordinates of signal space of which the first are the targets'."""
-        return self._through(trained, self.bases[0] @ trained.first)
+    def outputs(self, signals: Float[Array, "capacity rank"]) -> Float[Array, "outputs rank"]:
+        """Signals of the last space in coordinates of signal space, of which the first are the targets'."""
+        return self.bases[-1] @ signals
 
     def off_range_map(self, trained: Any) -> Float[Array, "outputs off_range"]:
         """The map on what lies beside it."""
-        return self._through(trained, trained.share * self.start.off_range)
-
-    def _through(self, trained: Any, vectors):
+        vectors = trained.share * self.start.off_range
         for layer, (weight, added) in enumerate(zip(self.start.weights, trained.added, strict=True)):
             moved = self.bases[layer + 1] @ (added @ (self.bases[layer].T @ vectors))
             vectors = trained.share * (weight @ vectors) + moved

@@ -76,8 +76,8 @@ class Start(Protocol):
 class Complete(Protocol):
     """Whole layers at their start, from which those of a trained network are made."""
 
-    def on_range(self, trained: Any) -> Float[Array, "outputs rank"]:
-        """The map on the range of the data, in coordinates of signal space of which the first are the targets'."""
+    def outputs(self, signals: Float[Array, "capacity rank"]) -> Float[Array, "outputs rank"]:
+        """Signals of the last space in coordinates of signal space, of which the first are the targets'."""
         ...
 
     def off_range_map(self, trained: Any) -> Float[Array, "outputs off_range"]:

@@ -123,30 +123,24 @@ class CompleteSample(eqx.Module):
     """Whole layers: `off_range` columns of W_1 and the layers above on the directions that those lead to.
 
     Layer i takes capacity + n_i coordinates to capacity + n_{i+1}; `rest` is sum ||W_l(0)||_F^2 of what no direction
-    leads to. `outputs` are the coordinates of signal space that are there, of the last space.
+    leads to. `order` are the coordinates of the last space that are there.
     """
 
     off_range: Float[Array, "coordinates off_range"]
     layers: tuple[Float[Array, "_ _"], ...]
     rest: Float[Array, ""]
-    outputs: Int[Array, " outputs"]
+    order: Int[Array, " outputs"]
 
-    def on_range(self, trained: Any) -> Float[Array, "outputs rank"]:
-        """The map on the range of the data, in coordinates of signal space of which the first are the targets'."""
-        capacity, through = len(trained.first), trained.first
-        for weight, added in zip(self.layers, trained.added, strict=True):
-            through = (trained.share * weight[:capacity, :capacity] + added) @ through
-        return self._out(through)
+    def outputs(self, signals: Float[Array, "capacity rank"]) -> Float[Array, "outputs rank"]:
+        """Signals of the last space in coordinates of signal space, of which the first are the targets'."""
+        return jnp.take(signals, self.order, axis=0, mode="fill", fill_value=0)
 
     def off_range_map(self, trained: Any) -> Float[Array, "outputs off_range"]:
         """The map on what lies beside it, in the same coordinates and new ones."""
         capacity, through = len(trained.first), trained.share * self.off_range
         for weight, added in zip(self.layers, trained.added, strict=True):
             through = (trained.share * (weight @ through)).at[:capacity].add(added @ through[:capacity])
-        return self._out(through)
-
-    def _out(self, rows):
-        return jnp.take(rows, self.outputs, axis=0, mode="fill", fill_value=0)
+        return self.outputs(through)
 
     def squared_norm(self, trained: Any) -> Float[Array, ""]:
         """sum_l ||W_l||_F^2."""
@@ -204,8 +198,8 @@ def complete(sampled: Sampled, key: Key[Array, ""], known: Known) -> CompleteSam
     off_range = sampled.deviations[0] * jnp.concatenate(gaussian(0))
     squares = jnp.where(rows * beyond > 0, (sampled.deviations[1:] * rest) ** 2, 0)
     order = jnp.arange(min(sampled.signal_dim, capacity + news[-1]))
-    outputs = jnp.where(order < known.used[-1], order, capacity + order - known.used[-1])
-    return CompleteSample(off_range, tuple(made), jnp.sum(squares), outputs)
+    order = jnp.where(order < known.used[-1], order, capacity + order - known.used[-1])
+    return CompleteSample(off_range, tuple(made), jnp.sum(squares), order)
 
 
 def _pieces(numbers, shapes):
