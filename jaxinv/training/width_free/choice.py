@@ -1,4 +1,4 @@
-"""Which engine is the cheaper: a rule of width, depth, rank and steps, measured by benchmarks/."""
+"""Which engine is the cheaper: a measured rule of width, depth and rank of the data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 from ...measures.records import Recordable
 from ..setup import Setup
 from .scope import outside
+
+CROSSOVER = 25
+"""Measured on two CPU cores, tolerance 1e-4: widths 200, 300, 500 at depth 2, 3, 5 and rank 4 (docs/any_width.md)."""
 
 
 def choose_engine(name: str, setup: Setup, metrics: Sequence[str | Recordable] | None, reduce: bool = True) -> str:
@@ -16,6 +19,11 @@ def choose_engine(name: str, setup: Setup, metrics: Sequence[str | Recordable] |
 
 
 def cheaper(setup: Setup) -> str:
-    """By the measured crossover: see docs/any_width.md."""
+    """ "width_free" from CROSSOVER * depth * rank of the data on: of what seeds, step sizes and decay share.
+
+    Signals meet more directions the more there are of them and the more layers they pass; a dense step costs the width
+    squared.
+    """
     network: Any = setup.network
-    return "width_free" if network.width >= 100 * setup.problem.measurement_rank else "dense"
+    crossover = CROSSOVER * network.depth * setup.problem.measurement_rank
+    return "width_free" if network.width >= crossover else "dense"
