@@ -127,7 +127,7 @@ def read_off(off):
     product = theory.default_decay_per_step(off["gamma"], off["depth"], off["width"], **sizes)
     elsewhere = theory.steps_to_off_subspace(steps_to.level, nearest, product, 1.0).where(eta.isnull().all("seed"))
     first_order = xarray.apply_ufunc(
-        lambda depth, seed, decay: theory.first_order(off.build(seed=seed).problem, depth, decay).plateau,
+        lambda depth, seed, decay: theory.first_order(off.build(seed=seed).problem, int(depth), decay).plateau,
         off["depth"], off["seed"], decay, vectorize=True)  # fmt: skip
     return dict(
         constant=(constant, "c of c (1 - eta lambda)^t, fitted on the first half of the run"),

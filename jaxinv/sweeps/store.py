@@ -243,6 +243,10 @@ def _set_aside(path: Path, error: Exception, then: str) -> None:
     warnings.warn(f"{path} is corrupt ({reason}); kept as {kept.name}, {then}", stacklevel=3)
 
 
+_FLAG = np.dtype(np.int8)
+"""What flags are in a file, which has no other values of this type: metrics are floating-point numbers."""
+
+
 def _write_batch(path: Path, batch: Batch) -> None:
     import h5netcdf
 
@@ -254,7 +258,7 @@ def _write_batch(path: Path, batch: Batch) -> None:
         for key, texts in (("digest", batch.digests), ("arguments", batch.arguments)):
             file.create_variable(key, ("cell",), data=np.array(texts, dtype=object), dtype=_text())
         for key, array in batch.values.items():
-            data = array.astype(np.int8) if array.dtype == bool else array
+            data = array.astype(_FLAG) if array.dtype == bool else array
             own = {f"{key}_{axis}": array.shape[axis] for axis in range(2, array.ndim)}
             file.dimensions.update(own)
             file.create_variable(key, (*("cell", "record")[: array.ndim], *own), data=data)
@@ -268,7 +272,7 @@ def _read_batch(path: Path) -> Batch:
         texts = ("step", "digest", "arguments")
         values = {key: np.asarray(variable[...]) for key, variable in file.variables.items() if key not in texts}
         digests = [d.decode() if isinstance(d, bytes) else str(d) for d in file.variables["digest"][...]]
-        values["diverged"] = values["diverged"].astype(bool)
+        values = {key: array.astype(bool) if array.dtype == _FLAG else array for key, array in values.items()}
         return Batch(digests, [], np.array([]), values, str(file.attrs["made_by"]))
 
 

@@ -63,6 +63,9 @@ def own_problem(*, operator, signals):
     return ji.Problem(operator=operator, signals=signals)
 
 
+IN_SAMPLE = "in_sample_test_error, in_sample_noise_sensitivity: of the signals trained on"
+
+
 def test_your_own_problem_runs_in_a_sweep():
     rng = np.random.default_rng(0)
     arrays = {
@@ -71,7 +74,8 @@ def test_your_own_problem_runs_in_a_sweep():
     }
     fixed = {**arrays, "width": 40, "depth": 2, "gamma": 0.1}
     sweep = ji.Sweep(axes={"seed": [0, 1]}, fixed=fixed, steps=20, problem=own_problem)
-    results = ji.run_sweep(sweep)
+    with pytest.warns(UserWarning, match=IN_SAMPLE):
+        results = ji.run_sweep(sweep)
     assert np.isfinite(results.regression_error).all()
     other = ji.Sweep(
         axes={"seed": [0, 1]}, fixed={**fixed, "signals": arrays["signals"] + 1}, steps=20, problem=own_problem
@@ -89,7 +93,8 @@ def test_a_builder_that_generates_its_own_signals_and_sets_its_own_rank():
     sweep = ji.Sweep(
         axes={"rank": [2, 3], "seed": [0, 1]}, fixed={"width": 60, "depth": 2}, problem=generated, steps=20
     )
-    results = ji.run_sweep(sweep)
+    with pytest.warns(UserWarning, match=IN_SAMPLE):
+        results = ji.run_sweep(sweep)
     assert np.isfinite(results.loss).all()
     assert len(np.unique(results.loss.isel(record=0))) == 4
 
@@ -241,7 +246,8 @@ def test_what_a_metric_reads_may_change_between_two_runs_in_one_process(own, tmp
 
 
 def test_a_builder_that_takes_a_seed_is_given_that_of_its_cell(own):
-    sweep = ji.Sweep({"seed": [0, 1, 2]}, {"width": 6, "depth": 2}, steps=1, problem=own.numpy_problem)
+    sizes = {"width": 6, "depth": 2}
+    sweep = ji.Sweep({"seed": [0, 1, 2]}, sizes, steps=1, metrics=["loss"], problem=own.numpy_problem)
     for seed, cell in enumerate(sweep.cells()):
         assert cell.arguments["problem"]["seed"] == seed
         np.testing.assert_allclose(ji.build(cell).problem.operator, own.numpy_problem(seed).operator, rtol=1e-6)

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import h5netcdf
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
@@ -246,3 +247,16 @@ def test_cells_with_steps_of_their_own_are_found_again(tmp_path):
     assert count == 4
     assert again.identical(first)
     assert found(small_sweep(steps=20), tmp_path)[1] == 2  # those of gamma = 0.1 and seeds 0, 1
+
+
+def test_what_is_found_has_the_types_of_what_was_computed(tmp_path):
+    flag = ji.Metric("positive", lambda coordinates, network: network.weights[0][0, 0] > 0)
+    metrics = [flag, ji.Metric("layers", lambda coordinates, network: jnp.int8(len(network.weights)))]
+    sweep = small_sweep(axes={"seed": [0, 1]}, metrics=metrics, engine="auto")
+    first, count = found(sweep, tmp_path)
+    assert count == 0
+    again, count = found(sweep, tmp_path)
+    assert count == 2
+    assert again.identical(first)
+    flags = {name for name in again if again[name].dtype == bool}
+    assert flags == {"diverged", "stable_step_size", "width_free", "filled"}
