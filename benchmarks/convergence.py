@@ -5,8 +5,9 @@ contracts like training linearised at the start (fact 7 of jaxinv.theory); with 
 measurements falls like c (1 - eta lambda)^t (fact 2), and the fit settles at a plateau known to first order (fact 3).
 
 Without decay: the rate of the linear phase and the steps to a relative error of 1e-1, 1e-3, 1e-6, with the default step
-size m / (L d_w sigma_max(X)^2) and with 0.8 of 2 / mu_max(K), the largest that is stable at the start. With decay, on
-plain float64 iterates: the steps to an off-subspace error of 1e-3 and 1e-6, where c is fitted on the first half of the
+size m / (L d_w sigma_max(X)^2) and with 0.8 of 2 / mu_max(K), the largest that is stable at the start. The engine is the
+cheaper of two: narrow networks are trained densely, wide ones, to d_w = 2^20, by the directions that they meet
+(docs/any_width.md), some both ways. With decay, on plain float64 iterates: the steps to an off-subspace error of 1e-3 and 1e-6, where c is fitted on the first half of the
 run; where eta lambda is too small to wait, c is that of the nearest run. Sizes of problem and networks are [ours].
 
 Refuted if wider networks need no fewer steps, or if rates, steps or plateaus are not those predicted.
@@ -26,16 +27,23 @@ from jaxinv.studies.timing import dense_steps
 
 PROBLEM = {"signal_dim": 100, "measurement_dim": 50, "subspace_dim": 4, "samples": 20, "condition_number": 2.0}
 LEVELS, LOWEST, STABLE = [1e-1, 1e-3, 1e-6], 1e-6, 0.8
+STABLE_WIDTH, TOLERANCE = 512, 1e-6  # the widest of the stable step size; of a signal in the width-free engine
+REGIME = 100  # times m: the width from which on deeper networks are judged
 DENSE_WIDTH, DENSE_GAMMA = 200, 0.1  # with decay: up to this width and from this gamma on is run, the rest extrapolated
 
 
 def grids(preset):
-    """Runs without decay ("fit") and with it ("off"), and the times of a step. Wide networks need fewer steps."""
-    (depth, width, seeds, most, stable_width), (off_depth, off_width, gamma, off_seeds) = {
-        "quick": (((2, 3, 5), (50, 100, 200, 400), 8, 800, 200), ((3,), (50, 100, 400), (0.03, 0.1, 0.2), 4)),
-        "paper": (((2, 3, 5, 10), (50, 100, 200, 400, 800, 1600), 32, 3000, 400),
+    """Runs without decay ("fit", some densely: "dense") and with it ("off"), and the times of a dense step.
+
+    Wide networks need fewer steps.
+    """
+    (depth, width, seeds, most), dense, (off_depth, off_width, gamma, off_seeds) = {
+        "quick": (((2, 3, 5), (64, 128, 256, 512, 4096, 65536, 2**20), 8, 800), ((2, 3), (512,)),
+                  ((3,), (50, 100, 400), (0.03, 0.1, 0.2), 4)),
+        "paper": (((2, 3, 5, 10), tuple(2**k for k in range(6, 21)), 32, 3000), ((2, 3, 5), (512, 1024)),
                   ((2, 3, 5), (50, 100, 200, 400, 1600), (0.01, 0.03, 0.1, 0.14, 0.2), 8)),
     }[preset]  # fmt: skip
+    plain = {"metrics": ["regression_error"], "precision": "float64"}
 
     def steps(width):
         return min(most, max(300, most * 200 // max(width, 1)))
@@ -46,15 +54,17 @@ def grids(preset):
     return {
         "fit": ji.Sweep(
             {"depth": depth, "width": width, "step_rule": ["default", "stable"], "seed": range(seeds)}, PROBLEM, steps,
-            records, where=lambda width, step_rule: step_rule == "default" or width <= stable_width,
-            metrics=["regression_error"], precision="float64", descent=descent,
+            records, where=lambda width, step_rule: step_rule == "default" or width <= STABLE_WIDTH,
+            engine="auto", tolerance=TOLERANCE, descent=descent, **plain,
         ),
+        "dense": ji.Sweep({"depth": dense[0], "width": dense[1], "seed": range(8)}, PROBLEM, steps, records, **plain),
         "off": ji.Sweep(
             {"depth": off_depth, "width": off_width, "gamma": gamma, "seed": range(off_seeds)}, PROBLEM, off_steps,
             even_records, where=lambda width, gamma: width <= DENSE_WIDTH and gamma >= DENSE_GAMMA,
             metrics=["regression_error", "off_subspace_error"], precision="float64", reduce=False,
         ),
-        "step_times": ji.Timing({"depth": depth, "width": width}, time_steps, PROBLEM, rounds=3),
+        "step_times": ji.Timing({"depth": depth, "width": [at for at in width if at <= STABLE_WIDTH]}, time_steps,
+                                PROBLEM, rounds=3),
     }  # fmt: skip
 
 
@@ -64,7 +74,7 @@ def descent(problem, network, *, step_rule="default"):
     made = ji.gradient_descent(problem, network)
     if step_rule == "default":
         return made
-    return ji.Descent(theory.linearise(problem, network.weights).stable_step_size(STABLE), made.weight_decay)
+    return ji.Descent(ji.linearisation_of(problem, network).stable_step_size(STABLE), made.weight_decay)
 
 
 def off_steps(gamma, depth, width, signal_dim, measurement_dim, condition_number):
@@ -88,7 +98,11 @@ def analyse(runs):
     """Measured and predicted rates, steps to levels and plateaus; `long_name` says what each is."""
     import xarray
 
-    made = {"fit": read_fit(runs["fit"], runs["step_times"]["ms"].min("round")), "off": read_off(runs["off"])}
+    reach = curves.run_steps_to_each(runs["dense"]["regression_error"], LEVELS)
+    made = {
+        "fit": read_fit(runs["fit"], runs["step_times"]["ms"].min("round")), "off": read_off(runs["off"]),
+        "dense": dict(steps_to=(reach, "steps to relative regression error `level`; NaN where never reached")),
+    }  # fmt: skip
     return {grid: xarray.Dataset({name: data.assign_attrs(long_name=words) for name, (data, words) in found.items()})
             for grid, found in made.items()}  # fmt: skip
 
@@ -97,7 +111,8 @@ def read_fit(fit, ms):
     """The linear phase of every run, and what training linearised at its network predicts."""
     error, step_size = fit["regression_error"], fit["step_size"]
     steps = fit["step"].broadcast_like(error).max(["record", "step_rule"])
-    predicted = predictions.linearised(fit.build, step_size, steps, LEVELS, axes=("depth", "width", "seed"))
+    predicted = predictions.linearised(fit.build, step_size, steps, LEVELS, axes=("depth", "width", "seed"),
+                                       linearise=ji.linearisation_of)  # fmt: skip
     phases, steps_to = curves.run_phases(error), curves.run_steps_to_each(error, LEVELS)
     return dict(
         log_rate=(phases.log_rate, "-log of the contraction factor of the linear phase, per step"),
@@ -109,8 +124,8 @@ def read_fit(fit, ms):
         sharpness=(predicted.sharpness, "step_size * mu_max(K) at the start; stable up to 2"),
         steps_to=(steps_to, "steps to relative regression error `level`, interpolated; NaN where never reached"),
         predicted_steps_to=(predicted.steps_to, "steps_to of the descent linearised at the start"),
-        seconds_to=((steps_to * ms / 1e3).assign_attrs(units="s"),
-                    "steps_to in elapsed seconds, of the fastest round; one network on each device"),
+        seconds_to=((steps_to * ms.reindex_like(fit["width"]) / 1e3).where(~fit["width_free"]).assign_attrs(units="s"),
+                    "steps_to in elapsed seconds, densely, of the fastest round; one network on each device"),
     )  # fmt: skip
 
 
@@ -141,20 +156,30 @@ def read_off(off):
 
 def claims(runs):
     """Wider is faster; rates, steps and plateaus are as predicted; nothing diverges below the largest stable step."""
-    fit, off = runs["fit"].data, runs["off"].data
+    fit, off, dense = (runs[name].data for name in ("fit", "off", "dense"))
     default = fit.sel(step_rule="default", level=LOWEST).sortby("width")
-    wide = default.sel(width=default.width >= 8 * runs["fit"].argument("measurement_dim"), depth=default.depth <= 3)
+    m, deepest, shallowest = runs["fit"].argument("measurement_dim"), int(fit.depth.max()), int(fit.depth.min())
+    wide, widest = default.sel(width=default.width >= 8 * m, depth=default.depth <= 3), default.isel(width=-1)
     of, bounds = statistics.values_where, statistics.median_bounds
     least, steps = bounds(default.steps_to.fillna(np.inf), default.diverged, "seed").clip(min=0)
     first = least.isel(width=np.isfinite(steps).argmax("width"))
+    regime = steps.width >= REGIME * m
+    deeper = (steps.sel(depth=deepest) / least.sel(depth=shallowest)).sel(width=regime)
+    both = dense.sel(level=LOWEST).steps_to / default.where(default.width_free).steps_to
     stable, ran, kept = wide.sharpness <= 2, off.step_size.notnull(), ~off.diverged
     return [
         ji.at_most(1, steps.isel(width=-1) / first, "steps to 1e-6, the widest network over the narrowest of which "
                    "half of the seeds get there, diverged against it, worst of the depths [paper]", strict=True),
+        ji.at_most(1, deeper, f"steps to 1e-6, L = {deepest} over {shallowest}, every d_w >= {REGIME} m [paper: deeper "
+                   "networks accelerate convergence]", strict=True),
         ji.within(0.05, bounds(wide.ratio, wide.diverged & stable, "seed"), 1,
                   "log-rate over predicted, L <= 3, d_w >= 8 m, median of the seeds stable at the start [ours]"),
         ji.within(0.1, bounds(wide.steps_to / wide.predicted_steps_to, wide.diverged & stable, "seed"), 1,
-                  "steps to 1e-6 over those of the linearised descent, same networks, median over seeds [ours]"),
+                  "steps to 1e-6 over those of the linearised descent, same networks or law, median over seeds [ours]"),
+        ji.within(0.05, bounds(widest.log_rate / widest.wide_log_rate, widest.diverged, "seed"), 1,
+                  f"log-rate over its limit of infinite width, d_w = {int(widest.width):,}, median over seeds [ours]"),
+        ji.within(0.1, bounds(both, default.diverged.sel(width=both.width, depth=both.depth), "seed"), 1,
+                  "steps to 1e-6, dense over width-free, other weights of one law, median over seeds [ours: exact]"),
         ji.at_most(0, of(fit.diverged, fit.step_size.notnull() & (fit.step_rule == "stable")),
                    "whether a run diverged (1) at 0.8 * 2 / mu_max(K) [ours]"),
         ji.within(0.01, of((off.steps_to / off.predicted_steps_to).where(kept), ran), 1,
@@ -192,9 +217,11 @@ def draw_steps(axes, fit, colours, measurement_dim):
     title = "a  fit, no weight decay, default step size"
     plots.log_log(axes, "hidden width $d_w$, and $d_w/m$ below it", "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 3.5)  # room for the counts
-    plots.ticks_at(axes, fit.width.values, [f"{at}\n{at / measurement_dim:.3g}" for at in fit.width.values])
+    ticks = [at for at in fit.width.values if round(np.log2(at)) % 2 == 0] or fit.width.values
+    plots.ticks_at(axes, ticks, [f"{at:,}\n{at / measurement_dim:.3g}" for at in ticks])
+    axes.axvline(REGIME * measurement_dim, color=plots.REFERENCE, linewidth=0.8, linestyle=":")
     plots.explain(axes, {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start",
-                         "": f"×k (j): k of {fit.sizes['seed']} seeds never there, j diverged"}, ncols=2)  # fmt: skip
+                         ":": f"$d_w = {REGIME} m$", "": f"×k (j): k of {fit.sizes['seed']} seeds never there, j diverged"}, ncols=2)  # fmt: skip
 
 
 def draw_rates(axes, fit, colours):
