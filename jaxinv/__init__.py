@@ -30,6 +30,7 @@ from .sweeps.running import run_sweep as run_sweep
 from .training.descent import Descent as Descent
 from .training.descent import gradient_descent as gradient_descent
 from .training.run import Run as Run
+from .training.run import gradient_flow as gradient_flow
 from .training.run import train as train
 from .training.width_free.chains import linearisation_of as linearisation_of
 

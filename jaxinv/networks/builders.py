@@ -30,13 +30,13 @@ def layer_product(
     """A layer product for `problem` with `depth` layers, hidden width `width`, every layer times `scale`.
 
     `init` is one of INITIALIZERS. Depth 1 is a single (signal_dim, measurement_dim) matrix, which has no width.
-    The same key and depth give the same random numbers whatever the problem. For `engine` "width_free" no weights of
-    `fan_in` are generated, nor where there would be more than MOST_WEIGHTS: what is returned is their law. Raises
-    ArgumentError for a bad argument.
+    The same key and depth give the same random numbers whatever the problem. For `engine` "width_free" and
+    "gradient_flow" no weights of `fan_in` are generated, nor where there would be more than MOST_WEIGHTS: what is
+    returned is their law. Raises ArgumentError for a bad argument.
     """
     sizes = _sizes(problem, width, depth, init, scale)
     weights = sum(out * inn for inn, out in pairwise(sizes))
-    if init == "fan_in" and depth > 1 and (engine == "width_free" or weights > MOST_WEIGHTS):
+    if init == "fan_in" and depth > 1 and (engine in ("width_free", "gradient_flow") or weights > MOST_WEIGHTS):
         return UnsampledProduct(jax.random.fold_in(key, Tag.WEIGHTS), tuple(sizes), float(scale))
     return LayerProduct(tuple(map(jax.device_put, _initial(key, problem, width, depth, init, scale))))
 

@@ -19,7 +19,7 @@ from ..networks.builders import layer_product
 from ..networks.unsampled import UnsampledProduct
 from ..problems.generators import subspace_problem
 from ..training.descent import gradient_descent
-from ..training.engine import ENGINES
+from ..training.engine import ENGINES, WIDTH_FREE
 from ..training.setup import Setup
 from ..training.width_free.scope import check_tolerance
 from .digests import Uncovered, canonical, digest
@@ -48,8 +48,9 @@ class Sweep:
     `records` of `steps` too; `where`, such a function, leaves out the cells for which it is false. `metrics` says what
     to record (None: all). `precision` is "float32", "float64" or "auto": float64 for the cells whose weight decay
     float32 cannot resolve. `engine` is "dense", which holds every weight, "width_free", which holds layer products of
-    any width in the few directions that their signals meet, each to a relative `tolerance`, in float64, or "auto", the
-    cheaper of the two where both hold; a builder that takes `engine` is told. `reduce` False trains in plain
+    any width in the few directions that their signals meet, each to a relative `tolerance`, in float64,
+    "gradient_flow", the same with the flow in place of slow steps (see `ji.gradient_flow`), or "auto", the cheaper of
+    the first two where both hold; a builder that takes `engine` is told. `reduce` False trains in plain
     coordinates.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
@@ -72,8 +73,8 @@ class Sweep:
         check_known("precision", str(self.precision), PRECISIONS)
         check_known("engine", self.engine, ENGINES)
         check_tolerance(self.tolerance)
-        if self.engine == "width_free" and self.precision == "float32":
-            raise fail("precision", "float64 or auto for engine 'width_free'", "float32", "pass precision='auto'")
+        if self.engine in WIDTH_FREE and self.precision == "float32":
+            raise fail("precision", f"float64 or auto for engine {self.engine!r}", "float32", "pass precision='auto'")
         check_flag("reduce", self.reduce)
         if not (callable(self.steps) or callable(self.records)):
             record_steps(self.steps, self.records)

@@ -17,11 +17,12 @@ from ..networks.padding import pad_width
 from ..networks.unsampled import UnsampledProduct
 from ..training.decay import check_decay
 from ..training.descent import Descent
+from ..training.engine import WIDTH_FREE
 from ..training.precision import check_float32, resolved
 from ..training.recorded import check_dims, check_sizes, recorded_shapes
 from ..training.setup import Setup, check_generated
 from ..training.width_free.choice import cheaper
-from ..training.width_free.scope import check_scope, outside
+from ..training.width_free.scope import check_flow, check_scope, outside
 from .grid import RESERVED, Cell, assemble, build_at, same_call
 
 RESULTS = (*RESERVED, "step_size", "weight_decay")
@@ -62,7 +63,7 @@ class Plan:
     """A cell with what is known before it runs: `shape` is equal for cells that one compilation serves.
 
     `digest` is its name in the store, `width` what its hidden layers are padded to (None: not at all), `bytes` what it
-    takes on a device; `engine` is "dense" or "width_free".
+    takes on a device; `engine` is "dense" or one of WIDTH_FREE.
     """
 
     cell: Cell
@@ -139,9 +140,11 @@ def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
     """What the call tells, and the setup it made, its arrays known by their shapes."""
     sweep = cell.sweep
     asked = tuple(sweep.metrics or ())
-    if sweep.engine == "width_free":
-        trace, setup = _trace_for(cell, layout, "width_free")
-        check_scope(setup, asked, sweep.reduce)
+    if sweep.engine in WIDTH_FREE:
+        trace, setup = _trace_for(cell, layout, sweep.engine)
+        check_scope(setup, asked, sweep.reduce, sweep.engine)
+        if sweep.engine == "gradient_flow":
+            check_flow(setup.descent, trace.decay_per_step)
         return trace, setup
     trace, setup = _trace_for(cell, layout, "dense")
     if sweep.engine == "auto" and sweep.precision != "float32" and not outside(setup, asked, sweep.reduce):
@@ -187,7 +190,7 @@ def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
     entries = 8 * sum(leaf.size for leaf in jax.tree.leaves(network)) + 6 * problem.signal_dim * problem.measurement_dim
     if not (cell.sweep.reduce and network.is_linear):
         entries += problem.samples * (problem.signal_dim + problem.measurement_dim)
-    if engine == "width_free":
+    if engine in WIDTH_FREE:
         entries += WIDE_ENTRIES * network.depth * len(cell.record_steps)
     return _Trace(products[0], shape, widths[0], entries, engine), setup
 

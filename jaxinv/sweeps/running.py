@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from ..training.dense import Dense
-from ..training.engine import Engine
+from ..training.engine import WIDTH_FREE, Engine
 from ..training.run import Run, train_block
 from ..training.setup import Setup
 from ..training.width_free.engine import WidthFree
@@ -53,9 +53,9 @@ def run_sweep(
     it is given. Variables of the result: every metric, `diverged`, `step_size`, whether it is the "stable" one as
     `stable_step_size`, `weight_decay`, `precision_bits`;
     coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or
-    "". Where `engine` is not "dense" also `width_free`, whether that engine ran the cell, and what it says of itself:
-    `coordinates`, `leak`, `filled` (see `Run`). All arguments are checked before anything is written. Raises
-    ArgumentError (a ValueError) for a bad one.
+    "". Where `engine` is not "dense" also `width_free`, whether that engine ran the cell, with the gradient
+    flow or without, and what it says of itself: `coordinates`, `leak`, `filled` (see `Run`). All arguments are checked
+    before anything is written. Raises ArgumentError (a ValueError) for a bad one.
     """
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
@@ -142,8 +142,9 @@ def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress
     sweep = block[0].cell.sweep
     setups = [build_at(plan.cell, plan.precision, built, plan.engine) for plan in block]
     engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce)
-    if block[0].engine == "width_free":
-        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance)
+    if block[0].engine in WIDTH_FREE:
+        flow = block[0].engine == "gradient_flow"
+        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance, flow=flow)
     step = block[0].cell.record_steps
     runs: dict[int, Run] = {}
     for members in alike(setups):
@@ -175,7 +176,7 @@ def _scalars(block: Sequence[Plan], setups: Sequence[Setup], runs: Mapping[int, 
         {}
         if block[0].cell.sweep.engine == "dense"
         else {
-            "width_free": [plan.engine == "width_free" for plan in block],
+            "width_free": [plan.engine in WIDTH_FREE for plan in block],
             "coordinates": [float(one.get("coordinates", np.nan)) for one in held],
             "leak": [float(one.get("leak", np.nan)) for one in held],
             "filled": [bool(one.get("filled", False)) for one in held],

@@ -9,8 +9,11 @@ from jaxtyping import Integer
 from ..measures.records import Chosen
 from .setup import Setup
 
-ENGINES = ("dense", "width_free", "auto")
-"""The engines by name; "auto" is the cheaper of the others, see `jaxinv.training.width_free.choice`."""
+ENGINES = ("dense", "width_free", "gradient_flow", "auto")
+"""The engines by name; "auto" is the cheaper of the first two, see `jaxinv.training.width_free.choice`."""
+
+WIDTH_FREE = ("width_free", "gradient_flow")
+"""Those that hold layer products in the few directions that their signals meet."""
 
 
 Progress = Callable[[int], None]

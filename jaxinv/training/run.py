@@ -13,7 +13,7 @@ from ..measures.records import Chosen, Recordable, check_metrics, choose, in_sam
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
-from .engine import ENGINES, Engine
+from .engine import ENGINES, WIDTH_FREE, Engine
 from .precision import run_settings
 from .setup import Setup, Standing, check_same
 from .width_free.choice import choose_engine
@@ -27,7 +27,8 @@ class Run(NamedTuple):
     `network` is the trained network on the problem's own measurements; `diverged` says whether any record was not
     finite, after which training stopped. `standing` is what `train(..., after=run)` goes on from: None in a block.
     `reduction` is what the width-free engine says of itself: `coordinates`, the most in use in a layer, `leak`, the
-    largest relative error of a signal in a step, and `filled`, whether there was no room (all metrics are NaN then).
+    largest relative error of a signal in a step, `filled`, whether there was no room (all metrics are NaN then), and
+    `flowed`, the steps that the gradient flow stood in for.
     """
 
     step: Integer[np.ndarray, " records"]
@@ -59,7 +60,8 @@ def train(
     of coordinates that make a step cheap (facts 1, 4, 5 of `jaxinv.theory`); the iterates are the same without.
     `engine` "dense" holds every weight; "width_free" holds layer products in the coordinates of the few directions that
     their signals meet, each signal to a relative `tolerance` (docs/any_width.md): given weights as they are, those of
-    an `UnsampledProduct` in law; "auto" takes the cheaper. `progress` is called with the steps done.
+    an `UnsampledProduct` in law; "auto" takes the cheaper; for "gradient_flow" see `gradient_flow`.
+    `progress` is called with the steps done.
 
     `after` goes on with a run of the same problem, network (as it was before that run), descent and `reduce`. `steps`
     and `records` still count from the first step of all: the records are those of the run of `steps` in one go, from
@@ -71,10 +73,13 @@ def train(
     check_metrics(metrics)
     setup = Setup(problem, network, descent.resolved(problem, network))
     engine = choose_engine(engine, setup, metrics, reduce)
-    if engine == "width_free":
+    if engine in WIDTH_FREE:
         if after is not None:
-            raise fail("after", 'None with engine "width_free"', "a run", "train for all steps at once")
-        return _train_width_free(setup, steps, records, metrics, reduce, tolerance, progress)
+            raise fail("after", f'None with engine "{engine}"', "a run", "train for all steps at once")
+        check_tolerance(tolerance)
+        check_scope(setup, tuple(metrics or ()), reduce, engine)
+        free = WidthFree(jax.local_devices()[:1], tolerance=tolerance, flow=engine == "gradient_flow")
+        return train_block(free, [setup], steps=steps, records=records, metrics=metrics, progress=progress)[0]
     dense = Dense(jax.local_devices()[:1], reduce=reduce)
     standing = None if after is None else _standing(after, setup, reduce)
     step = record_steps_after(standing.steps, steps, records) if standing else record_steps(steps, records)
@@ -88,13 +93,34 @@ def train(
         return run._replace(standing=dense.standing(block)[0])
 
 
-def _train_width_free(setup: Setup, steps, records, metrics, reduce: bool, tolerance: float, progress) -> Run:
-    """`train` with the width-free engine."""
-    check_tolerance(tolerance)
-    check_scope(setup, tuple(metrics or ()), reduce)
-    free = WidthFree(jax.local_devices()[:1], tolerance=tolerance)
-    (run,) = train_block(free, [setup], steps=steps, records=records, metrics=metrics, progress=progress)
-    return run
+def gradient_flow(
+    problem: Problem,
+    network: Any,
+    descent: Descent,
+    *,
+    steps: int,
+    records: int | Sequence[int] = 60,
+    metrics: Sequence[str | Recordable] | None = None,
+    tolerance: float = 1e-6,
+    progress: Callable[[int], None] | None = None,
+) -> Run:
+    """`train` with engine "gradient_flow": the width-free engine, with the gradient flow in place of slow steps.
+
+    With weight decay the error off the subspace falls like (1 - step_size weight_decay)^t, which takes millions of
+    steps where networks are wide. The descent is followed step by step until its next step changes the slopes of no
+    layer by more than 1%. From there on the gradient flow of the same objective is followed, in coordinates, t steps
+    in the time -t log(1 - step_size weight_decay) / weight_decay, in which what has no gradient decays as in the
+    descent. Measured from the same weights (depths 2, 3 and 5, widths 400 to 1000, gamma 0.03 to 0.2): within 0.05% of
+    the descent in the error off the subspace, 0.3% in the regression error. Where steps stay larger than that, the flow
+    is not used: `reduction["flowed"]` is the number of steps that it stood in for.
+
+    Arguments and result are those of `train`; `steps` and records are steps of the descent. Raises ArgumentError for a
+    bad argument, momentum and no weight decay among them.
+    """
+    return train(
+        problem, network, descent, steps=steps, records=records, metrics=metrics, engine="gradient_flow",
+        tolerance=tolerance, progress=progress,
+    )  # fmt: skip
 
 
 def train_block(

@@ -58,7 +58,11 @@ class Signals(eqx.Module):
 
 
 class Standing(eqx.Module):
-    """A run after `time` steps; `leak` is what its next step would leak, `leaked` the most that any step did."""
+    """A run after `time` steps; `leak` is what its next step would leak, `leaked` the most that any step did.
+
+    `stride` is the number of steps that the gradient flow goes at a time, 0 where it does not stand in for the descent,
+    `flowed` that for which it did.
+    """
 
     known: Known
     trained: Trained
@@ -69,6 +73,8 @@ class Standing(eqx.Module):
     steepest: Float[Array, " layers"]
     leak: Float[Array, ""]
     leaked: Float[Array, ""]
+    stride: Int[Array, ""]
+    flowed: Int[Array, ""]
 
 
 class Task(eqx.Module):
@@ -89,11 +95,11 @@ def begin(task: Task) -> Standing:
     trained: Any = Trained(first, jnp.zeros_like(known.start), jnp.ones(()))
     zero = jnp.zeros(())
     standing = Standing(
-        known, trained, task.descent.optimizer().init(trained), _signals(task, known, trained),
+        known, trained, task.descent.optimizer().init(trained), signals_of(task, known, trained),
         time=jnp.zeros((), jnp.int64), looks=jnp.zeros((), jnp.int64), steepest=jnp.zeros(len(known.start)),
-        leak=zero, leaked=zero,
+        leak=zero, leaked=zero, stride=jnp.zeros((), jnp.int64), flowed=jnp.zeros((), jnp.int64),
     )  # fmt: skip
-    return _seen(task, standing)
+    return with_leak(task, standing)
 
 
 def with_room(task: Task, standing: Standing) -> Standing:
@@ -107,7 +113,7 @@ def with_room(task: Task, standing: Standing) -> Standing:
         lambda part: part.widened(by) if isinstance(part, Trained) else part, standing.optimizer,
         is_leaf=lambda part: isinstance(part, Trained),
     )  # fmt: skip
-    changed = known, trained, optimizer, _signals(task, known, trained)
+    changed = known, trained, optimizer, signals_of(task, known, trained)
     return eqx.tree_at(lambda s: (s.known, s.trained, s.optimizer, s.signals), standing, changed)
 
 
@@ -127,7 +133,7 @@ def advance(task: Task, standing: Standing, stop: Int[Array, ""]) -> Standing:
 
     def step_or_look(now: Standing) -> Standing:
         now = jax.lax.while_loop(lambda s: (s.time < stop) & ~leaks(s), lambda s: _step(task, s), now)
-        return jax.lax.cond(leaks(now), lambda s: _look(task, s), lambda s: s, now)
+        return jax.lax.cond(leaks(now), lambda s: reveal(task, s), lambda s: s, now)
 
     def unfinished(now: Standing):
         return ~now.known.full & ((now.time < stop) | leaks(now))
@@ -145,23 +151,28 @@ def keep(standing: Standing) -> Kept:
 
 def _step(task: Task, now: Standing) -> Standing:
     trained: Any = now.trained  # what optax calls parameters
-    decay, signals = task.descent.weight_decay, now.signals
-    slopes: Any = Trained(
-        signals.first_slope @ task.inputs.T + decay * trained.first,
-        signals.slopes @ signals.inputs.swapaxes(1, 2) + decay * trained.added,
-        decay * trained.share,
-    )
-    updates, optimizer = task.descent.optimizer().update(slopes, now.optimizer, trained)
+    updates, optimizer = task.descent.optimizer().update(slopes_of(task, trained, now.signals), now.optimizer, trained)
     trained = optax.apply_updates(trained, updates)
     leaked = jnp.maximum(now.leaked, now.leak)
     moved = eqx.tree_at(
         lambda s: (s.trained, s.optimizer, s.signals, s.time, s.leaked), now,
-        (trained, optimizer, _signals(task, now.known, trained), now.time + 1, leaked),
+        (trained, optimizer, signals_of(task, now.known, trained), now.time + 1, leaked),
     )  # fmt: skip
-    return _seen(task, moved)
+    return with_leak(task, moved)
 
 
-def _signals(task: Task, known: Known, trained: Trained) -> Signals:
+def slopes_of(task: Task, trained: Trained, signals: Signals) -> Any:
+    """The gradient of misfit and penalty."""
+    decay = task.descent.weight_decay
+    return Trained(
+        signals.first_slope @ task.inputs.T + decay * trained.first,
+        signals.slopes @ signals.inputs.swapaxes(1, 2) + decay * trained.added,
+        decay * trained.share,
+    )
+
+
+def signals_of(task: Task, known: Known, trained: Trained) -> Signals:
+    """Of the data, forward and back."""
     weights = trained.share * known.start + trained.added
     forward = [trained.first @ task.inputs]
     for weight in weights:
@@ -172,7 +183,7 @@ def _signals(task: Task, known: Known, trained: Trained) -> Signals:
     return Signals(jnp.stack(forward[:-1]), jnp.stack(backward[-2::-1]), backward[-1], forward[-1])
 
 
-def _seen(task: Task, now: Standing) -> Standing:
+def with_leak(task: Task, now: Standing) -> Standing:
     """With what the next step would leak, relative to what it is added to.
 
     Slopes are compared with the geometric mean of their size and the largest they had, so that those of a fitted
@@ -205,7 +216,7 @@ def _scales(task: Task, share, outputs, into, steepest):
     return gains[:, 0] / jnp.maximum(outputs, tiny), gains[:, 1] / jnp.maximum(jnp.sqrt(into * steepest), tiny)
 
 
-def _look(task: Task, now: Standing) -> Standing:
+def reveal(task: Task, now: Standing) -> Standing:
     """A pass forward and one back, each layer looking at what it meets."""
     trained, layers = now.trained, len(now.known.start)
     floor = LEFT_OVER * task.tolerance
@@ -227,7 +238,7 @@ def _look(task: Task, now: Standing) -> Standing:
 
     _, known = jax.lax.fori_loop(0, 2 * layers, visit, (trained.first @ task.inputs, now.known))
     looked = eqx.tree_at(
-        lambda s: (s.known, s.signals, s.looks), now, (known, _signals(task, known, trained), now.looks + 1)
+        lambda s: (s.known, s.signals, s.looks), now, (known, signals_of(task, known, trained), now.looks + 1)
     )
     stays = eqx.tree_at(lambda s: s.known.full, now, known.full)
-    return jax.tree.map(lambda before, after: jnp.where(known.full, before, after), stays, _seen(task, looked))
+    return jax.tree.map(lambda before, after: jnp.where(known.full, before, after), stays, with_leak(task, looked))

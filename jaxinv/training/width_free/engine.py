@@ -18,10 +18,11 @@ from ...measures.view import View
 from ...problems.coordinates import Coordinates
 from ..engine import Progress
 from ..setup import Setup
+from . import flow
 from .descent import Kept, Standing, Task, advance, begin, keep, with_room
 from .layers import Complete
 from .prepared import Prepared, padded, prepare, trained_network
-from .scope import CAPACITIES
+from .scope import CAPACITIES, check_flow
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class WidthFree:
     """Setups of one depth and one rank of the data on `devices`, `each` of them at a time on each device.
 
     What training meets is held in as many coordinates as it takes for every signal to be right to `tolerance`,
-    relative; a run that needs more than the last of CAPACITIES is NaN, and `filled`.
+    relative; a run that needs more than the last of CAPACITIES is NaN, and `filled`. With `flow` the gradient flow
+    stands in for the slow steps: see `flow`.
     """
 
     name: ClassVar[str] = "width_free"
@@ -47,9 +49,13 @@ class WidthFree:
     devices: Sequence[Any]
     each: int = 1
     tolerance: float = 1e-6
+    flow: bool = False
 
     def prepare(self, setups: Sequence[Setup]) -> Followed:
         """The setups in the coordinates of their data; call it in `run_settings`."""
+        if self.flow:
+            for _, _, descent in setups:
+                check_flow(descent, float(descent.step_size) * float(descent.weight_decay))
         with jax.default_device(host_device()):
             return Followed(setups, [prepare(setup) for setup in setups])
 
@@ -76,7 +82,7 @@ class WidthFree:
         return [trained_network(*each) for each in zip(block.setups, block.prepared, block.ends, strict=True)]
 
     def reduction(self, block: Followed) -> list[dict[str, Any]]:
-        """The most coordinates in use, the largest leak of a step, whether there was no room."""
+        """The most coordinates in use, the largest leak of a step, whether there was no room, the steps by the flow."""
         return list(block.reduction)
 
     def _follow(self, block: Followed, waiting: dict[int, Any], step, chosen: Chosen, capacity: int, last: bool):
@@ -91,7 +97,7 @@ class WidthFree:
             filled = [mine[min(i, len(mine) - 1)] for i in range(at_a_time)]
             batch = self._stack([block.prepared[i] for i in filled], mesh)
             before = None if waiting[mine[0]] is None else self._stack([waiting[i] for i in filled], mesh)
-            runs = follow_block(mesh, batch, jnp.asarray(step), self.tolerance, capacity, before)
+            runs = follow_block(mesh, batch, jnp.asarray(step), self.tolerance, capacity, self.flow, before)
             full = np.asarray(runs.standing.known.full)
             recorded = jax.device_get(record_block(mesh, batch, runs, chosen)) if last or not full.all() else ()
             for row, i in enumerate(mine):
@@ -116,8 +122,10 @@ class Runs(eqx.Module):
     done: Int[Array, ""]
 
 
-@partial(jax.jit, static_argnames=("mesh", "capacity"))
-def follow_block(mesh: Mesh, batch: Prepared, step: Any, tolerance: Any, capacity: int, runs: Runs | None) -> Runs:
+@partial(jax.jit, static_argnames=("mesh", "capacity", "flows"))
+def follow_block(
+    mesh: Mesh, batch: Prepared, step: Any, tolerance: Any, capacity: int, flows: bool, runs: Runs | None
+) -> Runs:
     """Every setup followed from record to record, from its start or from `runs`, as far as `capacity` takes it."""
 
     def one(prepared: Prepared, before: Runs | None):
@@ -134,7 +142,7 @@ def follow_block(mesh: Mesh, batch: Prepared, step: Any, tolerance: Any, capacit
             before = Runs(with_room(task, before.standing), before.kept.widened(by), before.done)
 
         def to_record(now: Runs):
-            standing = advance(task, now.standing, step[now.done])
+            standing = (flow.advance if flows else advance)(task, now.standing, step[now.done])
             kept = jax.tree.map(lambda rows, row: rows.at[now.done].set(row), now.kept, keep(standing))
             return Runs(standing, kept, now.done + ~standing.known.full)
 
@@ -154,7 +162,8 @@ def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any
         record = recorder(prepared.descent.weight_decay, chosen)
         rows = jax.lax.map(lambda kept: record(view(prepared.coordinates, complete, kept)), run.kept)
         last = keep(run.standing)
-        held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full}
+        held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full,
+                "flowed": run.standing.flowed}  # fmt: skip
         return rows, (end_to_end(complete, last), complete.weights(last.trained)), held
 
     return _on_devices(mesh, one, batch, runs)

@@ -7,6 +7,7 @@ from ...checks import ArgumentError, fail
 from ...measures.records import Chosen
 from ...networks.layers import LayerProduct
 from ...networks.unsampled import UnsampledProduct
+from ..descent import Descent
 from ..setup import Setup
 
 CAPACITIES = (32, 64, 128, 192, 256, 384, 512)
@@ -27,10 +28,20 @@ def check_tolerance(tolerance: Any) -> None:
                    "pass the relative error of a signal that you accept, such as 1e-6")  # fmt: skip
 
 
-def check_scope(setup: Setup, asked: Chosen, reduce: bool) -> None:
+def check_scope(setup: Setup, asked: Chosen, reduce: bool, engine: str = "width_free") -> None:
     """ArgumentError where the reduction does not hold for the setup, or cannot tell a metric that was `asked` for."""
     if why := outside(setup, asked, reduce):
-        raise ArgumentError(f'engine "width_free" {why}; use engine="dense"')
+        raise ArgumentError(f'engine "{engine}" {why}; use engine="dense"')
+
+
+def check_flow(descent: Descent, decay_per_step: float | None) -> None:
+    """ArgumentError where the gradient flow stands in for no steps of the descent; None is not known yet."""
+    if descent.momentum:
+        raise fail("momentum", 'exactly 0 for engine "gradient_flow", which plain gradient descent follows',
+                   f"{descent.momentum:g}", 'pass 0, or engine="width_free"')  # fmt: skip
+    if decay_per_step is not None and not decay_per_step > 0:
+        raise fail("weight_decay", 'above 0 for engine "gradient_flow": without it there is no slow phase', "0",
+                   'pass gamma or weight_decay, or engine="width_free"')  # fmt: skip
 
 
 def outside(setup: Setup, asked: Chosen, reduce: bool = True) -> str:
