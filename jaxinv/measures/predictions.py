@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import theory
 from ..theory import contraction, wide_extremes
-from .curves import steps_to
+from .curves import each_run, run_steps_to_each, settled, steps_to
 
 if TYPE_CHECKING:
     import xarray
@@ -66,3 +66,30 @@ def linearised(
         "steps_to": there,
     })  # fmt: skip
     return made.transpose(*step_size.dims, ...).assign_coords(level=list(levels))
+
+
+def off_subspace(build: Callable[..., Any], off: "xarray.Dataset", levels: Sequence[float]) -> "xarray.Dataset":
+    """How long runs with decay take off the subspace, and where their fit settles, beside what theory says of both.
+
+    `off` are runs over axes "depth", "width", "gamma" and "seed"; `build` returns the problem of a `seed`.
+    """
+    import xarray
+
+    error, eta, decay = off["off_subspace_error"], off["step_size"], off["weight_decay"]
+    steps_to = run_steps_to_each(error, levels)
+    constant = each_run(theory.off_subspace_constant, error, eta, decay, 0.5)
+    predicted = theory.steps_to_off_subspace(steps_to.level, constant, eta, decay)
+
+    def plateau(depth, seed, decay):
+        return theory.first_order(build(seed=seed).problem, int(depth), decay).plateau
+
+    first_order = xarray.apply_ufunc(plateau, off["depth"], off["seed"], decay, vectorize=True)
+    settles = each_run(settled, off["regression_error"])
+    made = {
+        "constant": (constant, "c of c (1 - eta lambda)^t, fitted on the first half of the run"),
+        "steps_to": (steps_to, "steps to off-subspace error `level`, interpolated; NaN where never reached"),
+        "predicted_steps_to": (predicted, "log(constant / level) / -log(1 - eta lambda)"),
+        "plateau": (settles, "regression error where the run settles"),
+        "predicted_plateau": (first_order, "plateau to first order in the weight decay (fact 3)"),
+    }
+    return xarray.Dataset({name: data.assign_attrs(long_name=words) for name, (data, words) in made.items()})

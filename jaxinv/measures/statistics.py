@@ -126,16 +126,3 @@ def as_table(columns: "Mapping[str, xarray.DataArray]", axes: Sequence[str], kep
     rows = xarray.Dataset({**columns, "kept": kept}).reset_coords(drop=True).to_dataframe(list(axes))
     rows = rows[rows.pop("kept").astype(bool)].reset_index()
     return rows.to_string(index=False, na_rep="-", float_format="{:.5g}".format).splitlines()
-
-
-def filled_from_nearest(values: "xarray.DataArray", axes: tuple[str, ...]) -> "xarray.DataArray":
-    """`values` with each NaN replaced by that value which is nearest along `axes`; NaN where there is none.
-
-    Distances are sums of those of the logarithms of the coordinates; of equal ones the first counts.
-    """
-    logs = [np.log(grid.ravel()) for grid in np.meshgrid(*(values[axis].values for axis in axes), indexing="ij")]
-    apart = sum(np.abs(log[:, None] - log[None, :]) for log in logs)
-    ordered = values.transpose(..., *axes)
-    rows = ordered.values.reshape(-1, len(logs[0]))
-    nearest = np.where(np.isnan(rows)[:, None, :], np.inf, apart).argmin(axis=-1)
-    return ordered.copy(data=np.take_along_axis(rows, nearest, axis=1).reshape(ordered.shape)).transpose(*values.dims)

@@ -55,19 +55,6 @@ def test_a_table_has_a_row_for_each_point_that_is_kept():
     assert statistics.as_table(columns, ["width"])[-1].split() == ["32", "-", "-", "4"]
 
 
-def test_what_is_missing_is_that_of_the_nearest_point():
-    values = xr.DataArray(
-        [[[1.0, NAN], [NAN, NAN], [NAN, 7.0]], [[NAN, NAN]] * 3],
-        {"depth": [2, 3], "width": [10, 20, 1000], "gamma": [0.01, 0.1]}, ("depth", "width", "gamma"),
-    )  # fmt: skip
-    found = statistics.filled_from_nearest(values, ("width", "gamma"))
-    assert found.dims == values.dims
-    np.testing.assert_array_equal(found.sel(depth=2), [[1, 1], [1, 1], [7, 7]])
-    assert found.sel(depth=3).isnull().all()
-    turned = statistics.filled_from_nearest(values.transpose("gamma", "depth", "width"), ("width", "gamma"))
-    xr.testing.assert_equal(turned.transpose(*values.dims), found)
-
-
 @pytest.mark.parametrize("order", [("seed", "width"), ("width", "seed")])
 def test_the_order_of_axes_does_not_matter(order):
     np.testing.assert_array_equal(statistics.quantile(ROWS.transpose(*order)), [2, 4, NAN])
