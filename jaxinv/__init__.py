@@ -31,5 +31,6 @@ from .training.descent import Descent as Descent
 from .training.descent import gradient_descent as gradient_descent
 from .training.run import Run as Run
 from .training.run import train as train
+from .training.width_free.chains import linearisation_of as linearisation_of
 
 __version__ = _version("jaxinv")

@@ -5,11 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..theory import contraction, linearise, wide_extremes
+from .. import theory
+from ..theory import contraction, wide_extremes
 from .curves import steps_to
 
 if TYPE_CHECKING:
     import xarray
+
+
+def _at_weights(problem: Any, network: Any) -> Any:
+    """The linearisation at the weights that the network has."""
+    return theory.linearise(problem, network.weights)
 
 
 def linearised(
@@ -19,11 +25,14 @@ def linearised(
     levels: Sequence[float],
     *,
     axes: Sequence[str],
+    linearise: Callable[[Any, Any], Any] = _at_weights,
 ) -> "xarray.Dataset":
     """What training without decay, linearised at its start, predicts of each run (fact 7 of `jaxinv.theory`).
 
     `build` returns problem, network and descent, given the values of the `axes` along which networks differ; these are
     axes of `step_size`, which may have others. `steps`, over `axes`, is how far to predict. NaN where `step_size` is.
+    `linearise` makes a `Linearisation` of problem and network: `jaxinv.linearisation_of` takes networks of any width,
+    the default needs their weights.
     Variables: `log_rate`, -log of the contraction factor per step (below 0 where the linearised descent diverges);
     `wide_log_rate`, the same in the limit of infinite width; `sharpness`, step_size * mu_max(K), stable up to 2;
     `steps_to`, the steps to a regression_error of each of the `levels`, an axis "level"; NaN if never.
@@ -35,7 +44,7 @@ def linearised(
     def predict(*arguments):
         *point, count, rates = arguments
         problem, network, _ = build(**dict(zip(axes, point, strict=True)))
-        linear = linearise(problem, network.weights)
+        linear = linearise(problem, network)
 
         def reached(rate):
             curve = linear.curve(rate, int(count), until=min(levels))

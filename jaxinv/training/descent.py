@@ -13,9 +13,11 @@ from ..arrays import AnyArray, cast, host_device, is_traced
 from ..checks import ArgumentError, UnknownNumbers, check_number, fail
 from ..measures import objective
 from ..networks.layers import LayerProduct
+from ..networks.unsampled import UnsampledProduct
 from ..problems.problem import Problem
 from ..theory.linearisation import balanced_fit, linearise
 from .precision import run_settings
+from .width_free.chains import linearisation_of
 
 Transform = Callable[[Any, Any], optax.GradientTransformation]
 Scalar = float | Float[Array, "..."]
@@ -141,13 +143,14 @@ def stable_step_size(problem: Problem, network: Any) -> float:
     network is, or as a balanced product of its depth ends, which matters where ||A x|| is far below ||x||. Ours.
 
     Of gradient descent: an optimizer that scales gradients has other limits. K is that of the theory for a layer
-    product, J J^T of the Jacobian J of the outputs on the training pairs for any other network. In float64 on the host.
-    Raises ArgumentError where there is no slope at all.
+    product, J J^T of the Jacobian J of the outputs on the training pairs for any other network. Of weights that were
+    not generated it is sampled by their law, not that of the run's: see `sampled_linearisation`. In float64 on the
+    host. Raises ArgumentError where there is no slope at all.
     """
     if is_traced(problem.measurements, *jax.tree.leaves(network)):
         raise UnknownNumbers('step_size "stable" needs known numbers, got traced weights; choose it outside jit')
-    if type(network) is LayerProduct:
-        largest = linearise(problem, network.weights).largest()
+    if type(network) in (LayerProduct, UnsampledProduct):
+        largest = linearisation_of(problem, network).largest()
     else:
         largest = _largest_of_jacobian(network, problem.measurements)
     if largest > 0:
