@@ -45,7 +45,7 @@ def test_the_linearised_runs_of_a_grid_are_those_of_each_network():
     np.testing.assert_allclose(one.steps_to.sel(level=LEVELS), expected)
 
 
-def test_runs_of_a_network_that_nobody_can_generate_are_predicted():
+def test_runs_of_a_network_that_nobody_can_generate_are_predicted(unchecked):
     million = small_sweep(axes={"width": [10**6], "seed": range(2)}, engine="width_free",
                           steps=150, records=list(range(0, 151, 5)), metrics=["regression_error"])  # fmt: skip
     runs = ji.run_sweep(million)
@@ -59,6 +59,6 @@ def test_runs_of_a_network_that_nobody_can_generate_are_predicted():
     )
     measured = curves.run_steps_to_each(runs.regression_error, made.level.values.tolist())
     np.testing.assert_allclose(made.steps_to.transpose(*measured.dims), measured, atol=2)
-    np.testing.assert_allclose(made.log_rate, made.wide_log_rate, rtol=0.02)
+    np.testing.assert_allclose(made.log_rate, made.wide_log_rate, atol=0.01)
     with pytest.raises(ji.ArgumentError, match="were not generated"):
         predictions.linearised(build, runs.step_size, steps, LEVELS, axes=("width", "seed"))
