@@ -143,7 +143,7 @@ def claims(runs):
         ji.at_most(1, deeper, f"steps to 1e-6, L = {deepest} over {shallowest}, every d_w >= {REGIME} m [paper: deeper "
                    "networks accelerate convergence]", strict=True),
         ji.within(0.05, of(bounds(wide.ratio, wide.diverged & stable, "seed"), clean), 1, "log-rate over predicted, "
-                  "d_w >= 8 m, L <= 3, median of seeds stable at the start, where half of all have a clean phase [ours]"),
+                  "d_w >= 8 m, L <= 3, median of seeds stable at the start, where half have a clean phase [ours]"),
         ji.within(0.1, bounds(wide.steps_to / wide.predicted_steps_to, wide.diverged & stable, "seed"), 1,
                   "steps to 1e-6 over those of the linearised descent, same networks or law, median over seeds [ours]"),
         ji.within(0.05, bounds(widest.predicted_log_rate / widest.wide_log_rate, widest.diverged, "seed"), 1,
@@ -154,7 +154,7 @@ def claims(runs):
                    "whether a run diverged (1) at 0.8 * 2 / mu_max(K) [ours]"),
         *(ji.within(0.01, run.steps_to / run.predicted_steps_to, 1, f"steps off the subspace over log(c / eps) / (eta "
                     f"lambda), {words} [ours, fact 2: exact but for drift]") for run, words in each),
-        *(ji.within(0.1, (run.plateau / run.predicted_plateau).sel(gamma=run.gamma <= 0.1), 1, "plateau of the fit over "
+        *(ji.within(0.1, (run.plateau / run.predicted_plateau).sel(gamma=run.gamma <= 0.1), 1, "plateau over its "
                     f"first order, gamma <= 0.1, {words} [ours, fact 3]") for run, words in each),
         ji.within(0.02, (flow.steps_to / off.steps_to).median("seed", skipna=False), 1,
                   "steps off the subspace, flow over descent, other weights of one law, median over seeds [ours]"),

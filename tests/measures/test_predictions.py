@@ -43,3 +43,22 @@ def test_the_linearised_runs_of_a_grid_are_those_of_each_network():
     curve = linear.curve(eta, 100)
     expected = [curves.steps_to(np.arange(101), curve, level) for level in LEVELS]
     np.testing.assert_allclose(one.steps_to.sel(level=LEVELS), expected)
+
+
+def test_runs_of_a_network_that_nobody_can_generate_are_predicted(unchecked):
+    million = small_sweep(axes={"width": [10**6], "seed": range(2)}, engine="width_free",
+                          steps=150, records=list(range(0, 151, 5)), metrics=["regression_error"])  # fmt: skip
+    runs = ji.run_sweep(million)
+
+    def build(width, seed):
+        return ji.build(next(cell for cell in million.cells() if cell.point["seed"] == seed))
+
+    steps = xarray.full_like(runs.step_size, 150)
+    made = predictions.linearised(
+        build, runs.step_size, steps, [0.1, 1e-2, 1e-3], axes=("width", "seed"), linearise=ji.linearisation_of
+    )
+    measured = curves.run_steps_to_each(runs.regression_error, made.level.values.tolist())
+    np.testing.assert_allclose(made.steps_to.transpose(*measured.dims), measured, atol=2)
+    np.testing.assert_allclose(made.log_rate, made.wide_log_rate, atol=0.01)
+    with pytest.raises(ji.ArgumentError, match="were not generated"):
+        predictions.linearised(build, runs.step_size, steps, LEVELS, axes=("width", "seed"))

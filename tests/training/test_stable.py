@@ -129,6 +129,24 @@ def test_a_sweep_resolves_the_name_in_each_cell_and_records_it(tmp_path, precisi
     assert ji.run_sweep(named, tmp_path).identical(results)
 
 
+def test_it_stands_for_networks_whose_weights_nobody_can_generate():
+    problem = own()
+    network = ji.layer_product(KEY, problem, width=10**6, depth=3, engine="width_free")
+    descent = ji.gradient_descent(problem, network)
+    largest = ji.linearisation_of(problem, network).largest()
+    end = theory.linearise(problem, theory.balanced_fit(problem, 3)).largest()
+    assert (descent.stable, descent.step_size) == (True, 1.6 / max(largest, end))
+    run = ji.train(
+        problem, network, descent, steps=50, records=[0, 50], metrics=["regression_error"], engine="width_free"
+    )
+    assert run.metrics["regression_error"][-1] < 0.7 * run.metrics["regression_error"][0]
+    grid = small_sweep(axes={"seed": range(2)}, fixed={"step_size": "stable", "width": 10**6}, records=2,
+                       metrics=["regression_error"], engine="width_free")  # fmt: skip
+    results = ji.run_sweep(grid)
+    assert results.stable_step_size.all()
+    assert not results.diverged.any()
+
+
 def test_the_name_is_part_of_a_cells_name():
     plain, named = (small_sweep(fixed=more).cells()[0] for more in ({}, {"step_size": "stable"}))
     assert plain.digest("float64") != named.digest("float64")
