@@ -73,8 +73,6 @@ class WidthFree:
             progress(int(step[-1]))
         rows, ends, reduction = zip(*(made[i] for i in range(len(block.setups))), strict=True)
         table = {name: np.stack([np.asarray(row[name], np.float64) for row in rows], axis=1) for name in rows[0]}
-        for values in table.values():
-            values[:, [one["filled"] for one in reduction]] = np.nan
         return replace(block, ends=ends, reduction=reduction), table
 
     def networks(self, block: Followed) -> list[Any]:
@@ -164,7 +162,8 @@ def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any
         last = keep(run.standing)
         held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full,
                 "flowed": run.standing.flowed}  # fmt: skip
-        return rows, (end_to_end(complete, last), complete.weights(last.trained)), held
+        made = rows, (end_to_end(complete, last), complete.weights(last.trained))
+        return *jax.tree.map(lambda leaf: jnp.where(known.full, jnp.nan, leaf), made), held
 
     return _on_devices(mesh, one, batch, runs)
 
