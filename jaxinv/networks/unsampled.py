@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, NoReturn
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from ..arrays import AnyArray
 from ..checks import ArgumentError
@@ -35,12 +35,12 @@ class Ungenerated:
 class UnsampledProduct(LayerProduct):
     """The law of a layer product: independent N(0, scale^2 / fan_in) entries, not generated.
 
-    `sizes` are (measurement_dim, width, ..., signal_dim). `engine="width_free"` trains it whatever the width; to ask
-    for one of its weights raises ArgumentError.
+    `sizes` are (measurement_dim, width, ..., signal_dim); `key` is a shape where a sweep is planned.
+    `engine="width_free"` trains it whatever the width; to ask for one of its weights raises ArgumentError.
     """
 
     weights: Any = eqx.field(static=True)
-    key: Key[Array, ""]
+    key: Any
     sizes: tuple[int, ...] = eqx.field(static=True)
     scale: float = eqx.field(static=True)
     pads: ClassVar[bool] = False
