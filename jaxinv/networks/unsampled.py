@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, NoReturn
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from ..arrays import AnyArray
 from ..checks import ArgumentError
@@ -40,12 +40,12 @@ class UnsampledProduct(LayerProduct):
     """
 
     weights: Any = eqx.field(static=True)
-    key: Key[Array, ""]
+    key: Any  # or its shape alone, as a sweep traces it
     sizes: tuple[int, ...] = eqx.field(static=True)
     scale: float = eqx.field(static=True)
     pads: ClassVar[bool] = False
 
-    def __init__(self, key: Key[Array, ""], sizes: Sequence[int], scale: float):
+    def __init__(self, key: Any, sizes: Sequence[int], scale: float):
         self.key, self.sizes, self.scale = key, tuple(sizes), float(scale)
         entries = sum(out * inn for inn, out in pairwise(self.sizes))
         self.weights = Ungenerated(
