@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+import jaxinv as ji
 from jaxinv.command.main import main
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -27,20 +28,54 @@ def test_pictures_are_there():
     assert all((Path(__file__).parent.parent / picture).is_file() for picture in pictures)
 
 
-def test_the_python_runs(tmp_path, monkeypatch):
-    code, _ = blocks("python")
-    monkeypatch.chdir(tmp_path)
-    names = {}
+def run(*code):
+    names = {"jax": jax, "ji": ji}
     with jax.numpy_rank_promotion("allow"):
-        exec(code.replace("steps=2_000", "steps=20"), names)
+        exec("\n".join(code), names)
+    return names
+
+
+def section(title):
+    """The Python blocks under a heading, up to the next one."""
+    (text,) = re.findall(rf"^#+ {title}\n(.*?)(?=^##|\Z)", README, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_python_runs(tmp_path, monkeypatch):
+    (code,) = section("From Python")
+    monkeypatch.chdir(tmp_path)
+    names = run(code.replace("steps=2_000", "steps=20"))
     assert not names["run"].diverged
     assert not names["results"].diverged.any()
     assert list((tmp_path / "results" / "my_sweep").glob("*.nc"))
 
 
 def test_the_experiment_runs(tmp_path, monkeypatch, capsys):
-    (tmp_path / "wider.py").write_text(blocks("python")[1])
+    (code,) = section("An experiment")
+    (tmp_path / "wider.py").write_text(code)
     monkeypatch.setattr("jaxinv.command.main._configure", lambda: None)
     assert main(["run", str(tmp_path / "wider.py"), "--seeds", "2", "--out", str(tmp_path / "out")]) == 0
     assert "wider: 1 of 1 claims held" in capsys.readouterr().out
     assert len(list((tmp_path / "out" / "wider").glob("quick-adjusted-*/wider.png"))) == 1
+
+
+def test_a_network_a_descent_and_a_metric_of_ones_own_run():
+    own = run(*section("A network"), *section("A descent"), *section("A metric"))["own"]
+    assert not own.diverged.any()
+    last, first = own.regression_error.isel(record=-1), own.regression_error.isel(record=0)
+    assert (last < first).all()
+    assert own.spectrum.dims == ("width", "seed", "record", "index")
+    assert (own.spectrum.isel(index=0) > 0).all()
+
+
+def test_any_width_runs():
+    wide = run(*section("Any width"))["wide"]
+    assert wide.width_free.all()
+    assert not (wide.diverged | wide.filled).any()
+    assert (wide.leak <= 1e-4).all()
+    assert (wide.regression_error.isel(record=-1) < 0.01).all()
+
+
+def test_every_python_block_is_run():
+    titles = ["From Python", "An experiment", "A network", "A descent", "A metric", "Any width"]
+    assert blocks("python") == [code for title in titles for code in section(title)]

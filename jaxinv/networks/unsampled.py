@@ -40,12 +40,12 @@ class UnsampledProduct(LayerProduct):
     """
 
     weights: Any = eqx.field(static=True)
-    key: Any
+    key: Any  # or its shape alone, as a sweep traces it
     sizes: tuple[int, ...] = eqx.field(static=True)
     scale: float = eqx.field(static=True)
     pads: ClassVar[bool] = False
 
-    def __init__(self, key: Any, sizes: Sequence[int], scale: float):  # a key, or its shape in an abstract call
+    def __init__(self, key: Any, sizes: Sequence[int], scale: float):
         self.key, self.sizes, self.scale = key, tuple(sizes), float(scale)
         entries = sum(out * inn for inn, out in pairwise(self.sizes))
         self.weights = Ungenerated(

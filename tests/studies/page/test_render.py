@@ -148,6 +148,20 @@ def test_verdicts_come_first_and_say_their_outcome_in_words(text):
     assert 'below 10⁻⁶ <span class="mark">ours</span>' in table
 
 
+def test_a_narrow_page_has_measured_and_bound_below_the_claim(text):
+    # nothing is wider than the page: cells are blocks of their own, which wrap, and say what they hold
+    narrow = text[text.index("@media screen and (max-width: 40rem)") : text.index("@media print")]
+    rules = dict(re.findall(r"^  ([^{}]+?) \{ (.*?) \}$", narrow, flags=re.MULTILINE))
+    assert rules["table"] == "min-width: 0;"
+    assert rules["thead"] == "display: none;"
+    assert rules["table, tbody, tr, tr > th, tr > td:nth-child(n)"] == "display: block; width: auto;"
+    assert "white-space: normal" in rules["tr > th, tr > td:nth-child(n)"]
+    assert "attr(data-label)" in rules["td[data-label]::before"]
+    rows = re.findall(r'<tr>\s*<td><span class="badge(.*?)</tr>', text, flags=re.DOTALL)
+    assert rows
+    assert all(re.findall(r'data-label="(\w+)"', row) == ["Measured", "Bound"] for row in rows)
+
+
 def test_what_experiments_say_is_escaped(text):
     assert "<script" not in text
     assert "a &lt; b &amp; &lt;script&gt;alert(1)" in text
@@ -233,6 +247,7 @@ addEventListener("load", () => {
   parent.postMessage(JSON.stringify({
     width: innerWidth, content: document.documentElement.scrollWidth,
     images: [...document.images].map((image) => image.naturalWidth),
+    cells: Math.max(...[...document.querySelectorAll("td")].map((cell) => cell.getBoundingClientRect().right)),
     shown: [...document.images].map((image) => image.getBoundingClientRect().width),
     contrast: Math.min(...words.map(contrast)), page: light(getComputedStyle(document.body).backgroundColor),
     card: light(getComputedStyle(document.querySelector(".card")).backgroundColor),
@@ -277,6 +292,7 @@ def test_a_browser_shows_it(text, tmp_path, width, dark):
     seen = json.loads(dom[dom.index('<pre id="probe">') + 16 : dom.index("</pre>")])
     assert seen["width"] == width
     assert seen["content"] <= width, "the page scrolls sideways"
+    assert seen["cells"] <= width, "a table is cut"
     assert len(seen["images"]) == 5
     assert min(seen["images"]) == 850
     assert min(seen["shown"]) > 250
