@@ -28,7 +28,7 @@ from ..helpers import small_sweep
         ({"steps": 0}, "steps must be a positive whole number"),
         ({"fixed": {"key": 1}}, "unknown axis or argument 'key'"),
         ({"reduce": "no"}, "reduce must be True or False, got 'no'"),
-        ({"engine": 1}, "engine must be a name, got 1; known: auto, dense, width_free"),
+        ({"engine": 1}, "engine must be a name, got 1; known: auto, dense, gradient_flow, width_free"),
         ({"metrics": "loss"}, "metrics must be a list of names and Metrics, got 'loss'; put it into brackets"),
         ({"metrics": ji.Metric("own", print)}, "metrics must be a list of names and Metrics, got 'own'"),
         ({"metrics": ["loss", 3]}, "metrics must be names and Metrics, got 3; known: balancedness"),
