@@ -200,9 +200,9 @@ def _sizes(matrices):
 
 def _scales(task: Task, share, outputs, into, steepest):
     """What a unit of unseen signal counts in each layer: forward of its `outputs`, backward of the slopes `into` it."""
-    tiny = jnp.finfo(outputs.dtype).tiny
+    tiny = jnp.sqrt(jnp.finfo(outputs.dtype).tiny)  # a gain over it is finite: infinity times no signal is NaN
     gains = jnp.abs(share) * task.start.gains
-    return gains[:, 0] / jnp.maximum(outputs, tiny), gains[:, 1] / jnp.sqrt(jnp.maximum(into * steepest, tiny))
+    return gains[:, 0] / jnp.maximum(outputs, tiny), gains[:, 1] / jnp.maximum(jnp.sqrt(into * steepest), tiny)
 
 
 def _look(task: Task, now: Standing) -> Standing:
