@@ -45,7 +45,7 @@ class UnsampledProduct(LayerProduct):
     scale: float = eqx.field(static=True)
     pads: ClassVar[bool] = False
 
-    def __init__(self, key: Key[Array, ""], sizes: Sequence[int], scale: float):
+    def __init__(self, key: Any, sizes: Sequence[int], scale: float):  # a key, or its shape in an abstract call
         self.key, self.sizes, self.scale = key, tuple(sizes), float(scale)
         entries = sum(out * inn for inn, out in pairwise(self.sizes))
         self.weights = Ungenerated(
