@@ -67,8 +67,6 @@ class WidthFree:
             progress(int(step[-1]))
         rows, ends, reduction = zip(*(made[i] for i in range(len(block.setups))), strict=True)
         table = {name: np.stack([np.asarray(row[name], np.float64) for row in rows], axis=1) for name in rows[0]}
-        for values in table.values():
-            values[:, [one["filled"] for one in reduction]] = np.nan
         return replace(block, ends=ends, reduction=reduction), table
 
     def networks(self, block: Followed) -> list[Any]:
@@ -154,8 +152,9 @@ def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any
         record = recorder(prepared.descent.weight_decay, chosen)
         rows = jax.lax.map(lambda kept: record(view(prepared.coordinates, complete, kept)), run.kept)
         last = keep(run.standing)
+        made = rows, (end_to_end(complete, last), complete.weights(last.trained))
         held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full}
-        return rows, (end_to_end(complete, last), complete.weights(last.trained)), held
+        return *jax.tree.map(lambda leaf: jnp.where(known.full, jnp.nan, leaf), made), held
 
     return _on_devices(mesh, one, batch, runs)
 

@@ -18,6 +18,7 @@ from ..descent import Descent
 from ..setup import Setup
 from .given import Given
 from .sampled import Sampled, for_triangle, triangle
+from .scope import signal_coordinates
 
 
 class Prepared(eqx.Module):
@@ -43,14 +44,13 @@ def prepare(setup: Setup) -> Prepared:
     problem, network, descent = setup
     sampled = isinstance(network, UnsampledProduct)
     coordinates = rotated_coordinates(cast(problem, np.float64))
-    rank, parts = coordinates.trained, _signals(problem, coordinates)
-    known = _spanned(parts)
+    rank, known = coordinates.trained, _spanned(_signals(problem, coordinates))
     # equal shapes whatever the rank of the signals: what is known is padded with zeros
-    most = min(problem.signal_dim, sum(part.shape[1] for part in parts))
+    most = signal_coordinates(problem)
     first = padded(known.T, most).T
     reduced = coordinates.in_signal_space(lambda columns: first.T @ columns)
     make = _sampled if sampled else _given
-    start, frame = make(network, coordinates, known)
+    start, frame = make(network, coordinates, known, most)
     return Prepared(
         key=np.asarray(jax.random.key_data(network.key if sampled else jax.random.key(0))),
         start=start,
@@ -81,7 +81,7 @@ def _spanned(parts):
     return left[:, values > rounding(left) * values[0]]
 
 
-def _sampled(network: UnsampledProduct, coordinates: Coordinates, known):
+def _sampled(network: UnsampledProduct, coordinates: Coordinates, known, most: int):
     rank, measurement_dim = coordinates.trained, coordinates.inputs.shape[1]
     signal_dim = len(known)
     sizes = [network.width] * (network.depth - 1) + [signal_dim]
@@ -98,7 +98,7 @@ def _sampled(network: UnsampledProduct, coordinates: Coordinates, known):
     return start, _completed(known)
 
 
-def _given(network: LayerProduct, coordinates: Coordinates, known):
+def _given(network: LayerProduct, coordinates: Coordinates, known, most: int):
     first, *above = (np.asarray(weight, np.float64) for weight in network.weights)
     first = first @ np.asarray(coordinates.rotation)
     # what the last layer never gives out, and no target asks for, stays out of it
@@ -106,7 +106,7 @@ def _given(network: LayerProduct, coordinates: Coordinates, known):
         np.concatenate([known, above[-1]], axis=1))[0]  # fmt: skip
     frame = np.concatenate([known, frame[:, known.shape[1] :]], axis=1)
     above[-1] = frame.T @ above[-1]
-    size = max(max(weight.shape) for weight in above)
+    size = max(most, *(max(weight.shape) for weight in above))
     square = np.stack([padded(padded(weight, size).T, size).T for weight in above])
     norms = np.array([np.linalg.norm(weight, 2) for weight in above])
     start = Given(
@@ -138,10 +138,13 @@ def trained_network(setup: Setup, prepared: Prepared, end: Any) -> Any:
     rotation, network = prepared.rotation, setup.network
     if weights is None:
         frame = prepared.frame[:, : len(end_to_end)]
-        return TrainedMap(jnp.asarray(frame @ end_to_end @ rotation.T), network.width, network.depth)
+        with np.errstate(all="ignore"):  # of a run that diverged
+            matrix = frame @ end_to_end @ rotation.T
+        return TrainedMap(jnp.asarray(matrix), network.width, network.depth)
     first, above = weights
     shapes = [weight.shape for weight in network.weights]
-    made = [first[: shapes[0][0]] @ rotation.T]
-    made += [weight[:out, :inn] for weight, (out, inn) in zip(above, shapes[1:], strict=True)]
-    made[-1] = prepared.frame @ above[-1][: prepared.frame.shape[1], : shapes[-1][1]]
+    with np.errstate(all="ignore"):
+        made = [first[: shapes[0][0]] @ rotation.T]
+        made += [weight[:out, :inn] for weight, (out, inn) in zip(above, shapes[1:], strict=True)]
+        made[-1] = prepared.frame @ above[-1][: prepared.frame.shape[1], : shapes[-1][1]]
     return LayerProduct(tuple(jnp.asarray(weight, network.weights[0].dtype) for weight in made))

@@ -7,6 +7,7 @@ from ...checks import ArgumentError, fail
 from ...measures.records import Chosen
 from ...networks.layers import LayerProduct
 from ...networks.unsampled import UnsampledProduct
+from ...problems.problem import Problem
 from ..setup import Setup
 
 CAPACITIES = (32, 64, 128, 192, 256, 384, 512)
@@ -54,4 +55,13 @@ def outside(setup: Setup, asked: Chosen, reduce: bool = True) -> str:
         return f"gains nothing where the data have rank {rank} and a layer is {width} wide: it needs more than twice"
     if 2 * rank > CAPACITIES[-1]:
         return f"has at most {CAPACITIES[-1]} coordinates, got data of rank {rank}: it needs more than twice as many"
+    if (signals := signal_coordinates(problem)) > CAPACITIES[-1]:
+        return f"has at most {CAPACITIES[-1]} coordinates, got targets and signals to test on that take {signals}"
     return ""
+
+
+def signal_coordinates(problem: Problem) -> int:
+    """How many directions of signal space are held, at most: of targets, test signals, subspace, pairs held out."""
+    held = 0 if problem.held_out is None else problem.held_out[0].shape[0]
+    twice = held if problem.tests_on_pairs else 0  # themselves, and as the root of their covariance
+    return min(problem.signal_dim, problem.measurement_rank + problem.subspace_dim + held + twice)
