@@ -1,12 +1,14 @@
 """The width-free engine: room, bits, one compilation for every width, runs that diverge or find no room."""
 
 import itertools
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 import jaxinv as ji
+from jaxinv.networks.unsampled import UnsampledProduct
 from jaxinv.training.width_free import engine
 
 from .helpers import KNOWN
@@ -62,11 +64,11 @@ def test_a_cell_alone_and_in_a_grid_has_the_same_bits(monkeypatch):
 def test_one_compilation_serves_widths_gammas_and_seeds(monkeypatch):
     monkeypatch.setattr(engine, "CAPACITIES", (64,))
     axes = {"width": [2**k for k in range(8, 20)], "gamma": [0, 0.01, 0.1], "seed": range(2)}
-    before = engine.follow_block._cache_size(), engine.record_block._cache_size()
+    programs: Any = [engine.follow_block, engine.record_block]
+    before = [program._cache_size() for program in programs]
     results = ji.run_sweep(sweep(axes=axes, fixed={"signal_dim": 29}, steps=5, records=3))
     assert results.loss.size == 12 * 3 * 2 * 3
-    assert engine.follow_block._cache_size() - before[0] == 1
-    assert engine.record_block._cache_size() - before[1] == 1
+    assert [program._cache_size() for program in programs] == [count + 1 for count in before]
 
 
 def test_a_run_that_finds_no_room_is_nan_and_filled(monkeypatch):
@@ -113,7 +115,7 @@ def test_the_trained_map_is_what_was_recorded():
 def test_a_cell_by_itself_is_that_of_the_sweep():
     one = sweep(axes={"width": [1000], "seed": [1]})
     problem, network, descent = ji.build(one.cells()[0])
-    assert isinstance(network, ji.networks.unsampled.UnsampledProduct)
+    assert isinstance(network, UnsampledProduct)
     run = ji.train(problem, network, descent, steps=60, records=6, engine="width_free", tolerance=1e-4)
     results = ji.run_sweep(one)
     for name in KNOWN:
