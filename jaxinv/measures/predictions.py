@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..theory import contraction, linearise, wide_extremes
+from ..theory import contraction, linearise, wide_extremes, wide_linearisation
 from .curves import steps_to
 
 if TYPE_CHECKING:
@@ -57,3 +57,24 @@ def linearised(
         "steps_to": there,
     })  # fmt: skip
     return made.transpose(*step_size.dims, ...).assign_coords(level=list(levels))
+
+
+def wide_steps_to(
+    build: Callable[..., Any], step_size: "xarray.DataArray", level: float, *, width: Any, depth: Any, most: int
+) -> "xarray.DataArray":
+    """Steps to a regression_error of `level` without decay as the width goes to infinity; infinite if not in `most`.
+
+    At the `step_size`, `width` and `depth` of each run (fact 7 of `jaxinv.theory`): numbers, or axes of `step_size`, of
+    which "seed" is one. `build` returns problem, network and descent, given a value of it.
+    """
+    import xarray
+
+    problems = {seed: build(seed=seed).problem for seed in step_size["seed"].values.tolist()}
+
+    def predict(seed, width, depth, rate):
+        curve = wide_linearisation(problems[int(seed)], int(width), int(depth)).curve(rate, most, until=level)
+        found = steps_to(np.arange(len(curve)), curve, level)
+        return np.inf if np.isnan(found) else found
+
+    made = xarray.apply_ufunc(predict, step_size["seed"], width, depth, step_size, vectorize=True)
+    return made.transpose(*step_size.dims)
