@@ -27,6 +27,8 @@ def each_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArr
 
     `kept` has that axis. A ratio counts as infinite where an entry is NaN, and as in `last_over_first` where it is not.
     """
+    if values.sizes[axis] < 2:
+        return np.empty(0)
     later = {axis: slice(1, None)}
     return values_where(_over_first(values, axis, np.inf).isel(later).median("seed"), kept.isel(later))
 

@@ -49,6 +49,8 @@ def test_each_but_the_first_is_compared_where_it_is_kept():
     kept = data["width"] >= xr.DataArray([1, 3], {"regime": ["all", "last"]})
     assert statistics.each_over_first(data, "width", kept).tolist() == [2, 3, 3]
     assert len(statistics.each_over_first(data, "width", data["width"] == 1)) == 0
+    none = data.isel(width=slice(0))
+    assert len(statistics.each_over_first(none, "width", none["width"] > 0)) == 0
 
 
 @pytest.mark.parametrize(("first", "last"), [([NAN, NAN, 1], [1, 1, 1]), ([1, 1, 1], [NAN, INF, 1])])
