@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, NoReturn
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Float
 
 from ..arrays import AnyArray
 from ..checks import ArgumentError
@@ -35,17 +35,17 @@ class Ungenerated:
 class UnsampledProduct(LayerProduct):
     """The law of a layer product: independent N(0, scale^2 / fan_in) entries, not generated.
 
-    `sizes` are (measurement_dim, width, ..., signal_dim). `engine="width_free"` trains it whatever the width; to ask
-    for one of its weights raises ArgumentError.
+    `sizes` are (measurement_dim, width, ..., signal_dim); `key` is a shape where a sweep is planned.
+    `engine="width_free"` trains it whatever the width; to ask for one of its weights raises ArgumentError.
     """
 
     weights: Any = eqx.field(static=True)
-    key: Key[Array, ""]
+    key: Any  # or its shape alone, as a sweep traces it
     sizes: tuple[int, ...] = eqx.field(static=True)
     scale: float = eqx.field(static=True)
     pads: ClassVar[bool] = False
 
-    def __init__(self, key: Key[Array, ""], sizes: Sequence[int], scale: float):
+    def __init__(self, key: Any, sizes: Sequence[int], scale: float):
         self.key, self.sizes, self.scale = key, tuple(sizes), float(scale)
         entries = sum(out * inn for inn, out in pairwise(self.sizes))
         self.weights = Ungenerated(

@@ -229,8 +229,8 @@ def test_nothing_that_failed_holds_where_runs_diverge(experiment, good, violate,
     after = verdicts(experiment, good)
     assert not any(now.holds and not then.holds for then, now in zip(before, after, strict=True))
     assert not after[4].holds
-    if "seed" not in where:  # all of them
-        assert not any(verdict.holds for verdict in after[:12])
+    if "seed" not in where:  # all of them; one claim asks nothing of depth 2
+        assert not any(verdict.holds for i, verdict in enumerate(after[:12]) if i != 7)
 
 
 def test_runs_without_a_number_do_not_count_as_helped(experiment, good):
