@@ -34,8 +34,7 @@ def grids(preset):
     numbers, seeds, records = {"quick": ([1, 2, 3, 5, 10], 4, 100), "paper": ([1, 2, 3, 5, 7, 10], 8, 140)}[preset]
     return ji.Sweep(
         axes={"condition_number": numbers, "gamma": [0.0, 0.1], "seed": range(seeds)},
-        fixed={**SIZES[preset], "depth": 2},
-        steps=16_000, records=records,
+        fixed={**SIZES[preset], "depth": 2}, steps=16_000, records=records,
         metrics=["regression_error", "off_subspace_error", "test_error", "noise_sensitivity",
                  ji.Metric("measured_extremes", structure.measured_extremes, ("extreme",))],
         precision="float64",

@@ -54,15 +54,10 @@ def grids(preset):
     """Subspaces of dimensions below and above the number of measurements, without and with weight decay."""
     dims, seeds = {"quick": ([2, 8, 16, 48], 3), "paper": ([2, 4, 8, 16, 32, 64, 128], 4)}[preset]
     return ji.Sweep(
-        axes={"subspace_dim": dims, "gamma": [0.0, 0.1], "seed": range(seeds)},
-        fixed=SIZES[preset],
-        steps=5000,
-        records=[0, 5000],
+        axes={"subspace_dim": dims, "gamma": [0.0, 0.1], "seed": range(seeds)}, fixed=SIZES[preset], steps=5000,
         metrics=["regression_error", "off_subspace_error", "off_subspace_gain", "noise_gain", "test_error",
                  ji.NoisyError([NOISE], maps=["network", "oracle"]), ji.Metric("oracle_gain", oracle_gain)],
-        precision="float64",
-        problem=any_subspace_problem,
-        descent=careful_descent,
+        records=[0, 5000], precision="float64", problem=any_subspace_problem, descent=careful_descent,
     )  # fmt: skip
 
 
@@ -104,9 +99,8 @@ def draw(runs):
 
 def claims(runs):
     """The claim after the last step; a diverged run is NaN there, and fails every verdict it enters."""
-    m, s = runs.argument("measurement_dim"), runs["subspace_dim"].values
+    m, s, strongest = runs.argument("measurement_dim"), runs["subspace_dim"].values, runs["gamma"].max().item()
     below, half, few, beyond = s[s < m], s[s <= m / 2], s[s <= m / 10], s[s > m]
-    strongest = runs["gamma"].max().item()
     decay, noise = f"with gamma = {strongest:g}", f"error at noise {NOISE:g}"
     kept = runs.end("off_subspace_gain", gamma=0.0) / runs.start("off_subspace_gain", gamma=0.0)
     gain = runs.end("noise_gain", gamma=strongest, subspace_dim=half).median("seed", skipna=False)

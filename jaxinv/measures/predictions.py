@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import theory
-from ..theory import contraction, wide_extremes
+from ..theory import contraction, wide_extremes, wide_linearisation
 from .curves import each_run, run_steps_to_each, settled, steps_to
 
 if TYPE_CHECKING:
@@ -93,3 +93,24 @@ def off_subspace(build: Callable[..., Any], off: "xarray.Dataset", levels: Seque
         "predicted_plateau": (first_order, "plateau to first order in the weight decay (fact 3)"),
     }
     return xarray.Dataset({name: data.assign_attrs(long_name=words) for name, (data, words) in made.items()})
+
+
+def wide_steps_to(
+    build: Callable[..., Any], step_size: "xarray.DataArray", level: float, *, width: Any, depth: Any, most: int
+) -> "xarray.DataArray":
+    """Steps to a regression_error of `level` without decay as the width goes to infinity; infinite if not in `most`.
+
+    At the `step_size`, `width` and `depth` of each run (fact 7 of `jaxinv.theory`): numbers, or axes of `step_size`, of
+    which "seed" is one. `build` returns problem, network and descent, given a value of it.
+    """
+    import xarray
+
+    problems = {seed: build(seed=seed).problem for seed in step_size["seed"].values.tolist()}
+
+    def predict(seed, width, depth, rate):
+        curve = wide_linearisation(problems[int(seed)], int(width), int(depth)).curve(rate, most, until=level)
+        found = steps_to(np.arange(len(curve)), curve, level)
+        return np.inf if np.isnan(found) else found
+
+    made = xarray.apply_ufunc(predict, step_size["seed"], width, depth, step_size, vectorize=True)
+    return made.transpose(*step_size.dims)

@@ -19,10 +19,26 @@ def last_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArr
     rows = values.where(kept, drop=True)
     if rows.sizes[axis] < 2:
         return np.nan
-    first, last = rows.isel({axis: 0}, drop=True), rows.isel({axis: -1}, drop=True)
+    return float(_over_first(rows, axis, lost).isel({axis: -1}).median())
+
+
+def each_over_first(values: "xarray.DataArray", axis: str, kept: "xarray.DataArray") -> np.ndarray:
+    """The ratios of entries along `axis` to the first, medians over seeds, of all but the first that are `kept`.
+
+    `kept` has that axis. A ratio counts as infinite where an entry is NaN, and as in `last_over_first` where it is not.
+    """
+    if values.sizes[axis] < 2:
+        return np.empty(0)
+    later = {axis: slice(1, None)}
+    return values_where(_over_first(values, axis, np.inf).isel(later).median("seed"), kept.isel(later))
+
+
+def _over_first(values, axis, lost):
+    """The ratio of each entry along `axis` to the first, `lost` where either is NaN."""
+    first = values.isel({axis: 0}, drop=True)
     with np.errstate(invalid="ignore"):
-        ratios = (last / first).fillna(np.inf)
-    return float(ratios.where(first.notnull() & last.notnull(), lost).median())
+        ratios = (values / first).fillna(np.inf)
+    return ratios.where(first.notnull() & values.notnull(), lost)
 
 
 def median_bounds(values: "xarray.DataArray", lost: "xarray.DataArray", over: str | None = None) -> "xarray.DataArray":

@@ -28,6 +28,7 @@ from .linearisation import linearise as linearise
 from .linearisation import steps_at_log_rate as steps_at_log_rate
 from .linearisation import wide_extremes as wide_extremes
 from .linearisation import wide_factor as wide_factor
+from .linearisation import wide_linearisation as wide_linearisation
 from .linearisation import wide_log_rate as wide_log_rate
 from .off_subspace import default_decay_per_step as default_decay_per_step
 from .off_subspace import off_range_decay as off_range_decay

@@ -176,6 +176,26 @@ def steps_at_log_rate(level: Any, start: Any, log_rate: Any) -> Any:
         return np.maximum(np.log(start / level), 0) / np.maximum(log_rate, least)
 
 
+def wide_linearisation(problem: Problem, width: int, depth: int) -> Linearisation:
+    """The linearisation at a fan-in start as the width goes to infinity, where K = ((L-1) d_w/m + 1) Y^T Y kron I.
+
+    K treats all directions of signal space alike, so there is one: the entries of `error` are lengths of its rows. In
+    the limit W_{L:1} has independent N(0, 1/m) entries: their squares are ||x_i||^2 + (d/m) y_i^2 in the mean, x_i and
+    y_i the columns of X V and of Y V (fact 4). [exact] in the limit, but for that mean.
+    """
+    signals = np.asarray(problem.signals, np.float64)
+    left, values, _ = np.linalg.svd(np.asarray(problem.measurements, np.float64), full_matrices=False)
+    rank, scale = problem.measurement_rank, np.linalg.norm(signals)
+    targets, squares = left[:, :rank].T @ signals, values[:rank] ** 2
+    lengths = np.sqrt(np.sum(targets**2, axis=1) + problem.signal_dim / problem.measurement_dim * squares)
+    return Linearisation(
+        inputs=wide_factor(width, depth, problem.measurement_dim) * np.diag(squares)[None],
+        outputs=np.ones((1, 1, 1)),
+        error=lengths[:, None] / scale,
+        beyond=float(np.linalg.norm(signals - left[:, :rank] @ targets) / scale),
+    )
+
+
 def wide_extremes(problem: Problem, width: int, depth: int) -> tuple[float, float]:
     """The extreme eigenvalues of K as the width goes to infinity, at a fan-in start: of ((L-1) d_w/m + 1) Y^T Y."""
     values = np.linalg.svd(np.asarray(problem.measurements, np.float64), compute_uv=False)

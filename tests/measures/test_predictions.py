@@ -62,3 +62,21 @@ def test_runs_of_a_network_that_nobody_can_generate_are_predicted(unchecked):
     np.testing.assert_allclose(made.log_rate, made.wide_log_rate, atol=0.01)
     with pytest.raises(ji.ArgumentError, match="were not generated"):
         predictions.linearised(build, runs.step_size, steps, LEVELS, axes=("width", "seed"))
+
+
+def test_the_steps_of_the_infinite_width_are_those_of_each_problem():
+    sweep = small_sweep(axes={"width": [20, 40], "seed": range(3)})
+
+    def build(seed):
+        return ji.build(next(cell for cell in sweep.cells() if cell.seed == seed))
+
+    coords = {"width": [20, 40], "seed": [0, 1, 2]}
+    step_size = xarray.DataArray(np.full((2, 3), 1e-3), coords, ("width", "seed"))
+    step_size.loc[{"width": 40, "seed": 2}] = 1e-9
+    made = predictions.wide_steps_to(build, step_size, 1e-2, width=step_size["width"], depth=2, most=5000)
+    assert made.dims == ("width", "seed")
+    curve = theory.wide_linearisation(build(1).problem, 40, 2).curve(1e-3, 5000)
+    assert float(made.sel(width=40, seed=1)) == pytest.approx(curves.steps_to(np.arange(len(curve)), curve, 1e-2))
+    assert made.sel(width=40, seed=2) == np.inf
+    assert np.isfinite(made.sel(width=20)).all()
+    assert len(np.unique(made.sel(width=20))) == 3  # each seed has its problem

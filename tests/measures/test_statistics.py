@@ -44,6 +44,21 @@ def test_fewer_than_two_entries_are_not_compared():
     assert np.isnan(last_over_first([1, 2, 4], [1, 2, 4], kept=lambda width: width > 5))
 
 
+def test_each_but_the_first_is_compared_where_it_is_kept():
+    data = by_width([1, 2, 4], [2, 2, NAN], [3, 8, 4])
+    kept = data["width"] >= xr.DataArray([1, 3], {"regime": ["all", "last"]})
+    assert statistics.each_over_first(data, "width", kept).tolist() == [2, 3, 3]
+    assert len(statistics.each_over_first(data, "width", data["width"] == 1)) == 0
+    none = data.isel(width=slice(0))
+    assert len(statistics.each_over_first(none, "width", none["width"] > 0)) == 0
+
+
+@pytest.mark.parametrize(("first", "last"), [([NAN, NAN, 1], [1, 1, 1]), ([1, 1, 1], [NAN, INF, 1])])
+def test_each_comparison_with_a_run_that_diverged_is_lost(first, last):
+    data = by_width(first, last)
+    assert statistics.each_over_first(data, "width", data["width"] > 0).tolist() == [INF]
+
+
 def test_the_exponent_is_the_slope_of_logarithms():
     noise = np.random.default_rng(0).lognormal(sigma=0.1, size=(3, 4))
     x = by_width([1] * 4, [2] * 4, [5] * 4)

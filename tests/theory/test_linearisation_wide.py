@@ -27,6 +27,31 @@ def test_the_extremes_of_a_float32_problem_are_those_of_its_rank():
     np.testing.assert_allclose(found, exact, rtol=1e-4)
 
 
+def test_the_wide_linearisation_is_the_mean_of_those_of_networks():
+    problem = ji.subspace_problem(jax.random.key(0), signal_dim=20, measurement_dim=12, subspace_dim=3, samples=9)
+    wide = theory.wide_linearisation(problem, 30, 4)
+    eigenvalues = np.diag(wide.inputs[0]) * wide.outputs.item()
+    np.testing.assert_allclose(eigenvalues[[-1, 0]], theory.wide_extremes(problem, 30, 4))
+    # a single layer has its law at every width
+    single, step_size = theory.wide_linearisation(problem, 12, 1), 0.1 / np.linalg.norm(problem.measurements, 2) ** 2
+    networks = [ji.layer_product(jax.random.key(k), problem, depth=1) for k in range(1, 300)]
+    each = [theory.linearise(problem, network.weights) for network in networks]
+    squares = np.mean([np.sum(one.error**2, axis=1) for one in each], axis=0)
+    np.testing.assert_allclose(np.sum(single.error**2, axis=1), squares, rtol=0.05)
+    curves = np.array([one.curve(step_size, 40) for one in each])
+    np.testing.assert_allclose(single.curve(step_size, 40), np.sqrt(np.mean(curves**2, axis=0)), rtol=0.03)
+
+
+def test_the_wide_linearisation_knows_what_no_linear_map_reaches():
+    problem = ji.subspace_problem(
+        jax.random.key(0), signal_dim=20, measurement_dim=12, subspace_dim=3, samples=40, noise=0.3
+    )
+    network = ji.layer_product(jax.random.key(1), problem, width=30, depth=2)
+    wide = theory.wide_linearisation(problem, 30, 2)
+    assert wide.beyond == pytest.approx(theory.linearise(problem, network.weights).beyond)
+    assert wide.beyond > 0.01
+
+
 def test_of_one_singular_value_the_wide_rate_is_that_of_its_part():
     assert theory.wide_log_rate(0.1, [2.0], 2.0) == pytest.approx(-np.log(1 - 0.1 * 2 * 4))
     assert theory.wide_log_rate(1.0, [1.0], 1.0) == np.inf  # there after one step
