@@ -1,7 +1,6 @@
 """The map of a run at its records, and the plain numpy computation that it is held against."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -21,9 +20,9 @@ KNOWN = [name for name in metrics.NAMES if name != "balancedness"]
 class Outputs:
     """What the network makes of the training inputs, in the coordinates of the run."""
 
-    name: ClassVar[str] = "outputs"
-    dims: ClassVar[tuple[str, ...]] = ("row", "out")
-    needs_weights: ClassVar[bool] = False
+    name: str = "outputs"
+    dims: tuple[str, ...] = ("row", "out")
+    needs_weights: bool = False
 
     def record(self, view):
         return view.outputs
