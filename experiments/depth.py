@@ -20,6 +20,8 @@ Refuted unless every network that is deeper and wide enough needs at least 5% fe
 decay, unless the deepest does. Depth 1 is drawn, but has no hidden layer to compare.
 """
 
+from typing import Any
+
 import numpy as np
 
 import jaxinv as ji
@@ -103,7 +105,7 @@ def draw(runs):
 
 def draw_widths(axes, wide, rule, title):
     """Measured, and in the limit of infinite width (dashed); a line at WIDE. The panels share their legends."""
-    lines = {"x": "width", "colour": "depth"}
+    lines: dict[str, Any] = {"x": "width", "colour": "depth"}
     plots.bands(axes, wide.select("steps", step_rule=rule), marker=3, label="" if rule == "shared" else None, **lines)
     plots.bands(axes, wide.select("limit", step_rule=rule), label="", style="--", span=(0.5, 0.5), **lines)
     axes.axvline(WIDE * wide.argument("measurement_dim"), color=plots.REFERENCE, lw=1, ls=":")
