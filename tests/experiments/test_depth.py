@@ -10,6 +10,7 @@ import xarray as xr
 import jaxinv as ji
 from jaxinv.studies.experiment import load
 from tests.experiments.divergence import assert_divergence_helps_no_claim
+from tests.experiments.wide_limits import limits_once as limits_once
 
 FILE = Path(__file__).parents[2] / "experiments" / "depth.py"
 PROBLEM = {"signal_dim": 32, "measurement_dim": 16, "subspace_dim": 2, "samples": 20}
@@ -248,7 +249,7 @@ def test_nothing_is_compared_where_no_depth_has_a_hidden_layer(experiment, good)
 def test_the_figure_shows_the_crossover_and_what_diverged(experiment, good):
     good["narrow"].diverged.loc[{"depth": 10, "step_rule": "default", "seed": 0}] = True
     figure = experiment.draw(analysed(experiment, good))
-    wide, _, _, _, shared, default, _ = figure.axes
+    _, wide, _, _, shared, default, _ = figure.axes
     assert [len(panel.lines) for panel in figure.axes] == [7, 9, 4, 4, 6, 6, 2]
     assert wide.lines[6].get_xdata()[0] == 1600  # 100 m
     arrival = [line.get_ydata() for line in wide.lines[:3]]
@@ -288,4 +289,5 @@ def test_a_small_sweep_has_the_step_sizes_of_its_rules(experiment):
 
 
 def test_divergence_helps_no_claim(experiment, good):
+    as_in_the_limit(good)  # random damage seldom fails that claim
     assert_divergence_helps_no_claim(experiment, analysed(experiment, good))

@@ -10,6 +10,7 @@ import xarray as xr
 import jaxinv as ji
 from jaxinv.studies.experiment import load
 from tests.experiments.divergence import assert_divergence_helps_no_claim
+from tests.experiments.wide_limits import limits_once as limits_once
 
 FILE = Path(__file__).parents[2] / "experiments" / "overparameterization.py"
 SIZES = {"signal_dim": 32, "measurement_dim": 16, "subspace_dim": 2, "samples": 20}
