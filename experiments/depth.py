@@ -8,9 +8,9 @@ two rules are run: "default", eta = m/(L d_w sigma_max(X)^2), falls like 1/L (a 
 m); "shared" is one for all depths, half the default of depth 10. What networks of d_w = 4 m do is an observation of
 ours: there deeper is slower at default step sizes, and at one step size far from what it is in the limit.
 
-Decay needs more steps in proportion to d_w, so claims with it are judged at d_w = 4 m: on the off-subspace error, early
-and late (expected [ours]: it falls at first like (1 - eta lambda)^{L t}, late like (1 - eta lambda)^t), and on
-generalization, not tied to depth by the paper: the relative RMSE on fresh signals at relative test noise 0.3 at the end.
+Claims with decay, which takes steps in proportion to d_w, are judged at d_w = 4 m: on the off-subspace error (expected
+[ours]: it falls at first like (1 - eta lambda)^{L t}, late like (1 - eta lambda)^t), and on generalization, which the
+paper does not tie to depth: the relative RMSE on fresh signals at relative test noise 0.3 after all steps.
 
 The sizes d=200, m=100, s=5, d_w=400 and, of the depths, L=5 are [paper]. The other depths and widths, step sizes,
 Gaussian operator, fan-in initialization, gamma = 0.1, noise-free samples, condition number 1 and the steps are [ours].
@@ -91,11 +91,10 @@ def analyse(runs):
 
 def draw(runs):
     """Steps of the fit against width above; below networks of d_w = 4 m: training curves, steps against depth."""
-    layout = [["wide default"] * 3 + ["wide shared"] * 3, ["fit"] * 3 + ["off"] * 3,
-              ["shared"] * 2 + ["default"] * 2 + ["test"] * 2]  # fmt: skip
+    layout = [["wide"] * 3 + ["one"] * 3, ["fit"] * 3 + ["off"] * 3, ["shared"] * 2 + ["default"] * 2 + ["test"] * 2]
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 7.4, layout)
-    for letter, rule in zip("ab", ("default", "shared"), strict=True):
-        draw_widths(axes[f"wide {rule}"], runs["wide"], rule, f"{letter}  fit, no decay, {RULES[rule]}")
+    for panel, rule, letter in (("wide", "default", "a"), ("one", "shared", "b")):
+        draw_widths(axes[panel], runs["wide"], rule, f"{letter}  fit, no decay, {RULES[rule]}")
     draw_narrow(axes, runs["narrow"])
     plots.shared_legend(figure, [axes["shared"]], ncols=3)
     return figure
@@ -162,7 +161,8 @@ def claims(runs):
     deepest, shallowest = narrow["depth"].max().item(), narrow["depth"].where(hidden).min().item()
     at = f"d_w = {narrow.argument('width') / narrow.argument('measurement_dim'):g} m"
     error = ji.noisy_test_error(narrow.end("test_error"), narrow.end("noise_sensitivity"), NOISE)
-    gain = (error.sel(gamma=strongest) / error.sel(gamma=0.0)).sel(step_rule="default")    over_limit = (narrow["steps"].sel(goal=GOALS[1]) / narrow["limit"]).where(~lost).fillna(0).isel(depth=-1)
+    gain = (error.sel(gamma=strongest) / error.sel(gamma=0.0)).sel(step_rule="default")
+    over_limit = (narrow["steps"].sel(goal=GOALS[1]) / narrow["limit"]).where(~lost).fillna(0).isel(depth=-1)
 
     def last(rule, goal, whose, diverged=float("inf")):
         found = narrow["steps"].where(~lost).sel(step_rule=rule, goal=goal)
