@@ -165,17 +165,17 @@ def draw(runs):
     """Steps to a relative error of 1e-6 against width (a: median and quartiles over seeds), contraction of each run
     against that of its linearisation (b), steps to an off-subspace error of 1e-6 against weight decay (c).
     """
-    fit, off, flow = (runs[name].data.sel(level=LOWEST).sortby("width") for name in ("fit", "off", "flow"))
+    fit, dense, off, flow = (run.data.sel(level=LOWEST).sortby("width") for run in runs.values())
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.4, [["steps", "steps"], ["rate", "off"]])
     colours = plots.colours_of("depth", fit.depth.values.tolist())
-    draw_steps(axes["steps"], fit.sel(step_rule="default"), colours, runs["fit"].argument("measurement_dim"))
+    draw_steps(axes["steps"], fit.sel(step_rule="default"), dense, colours, runs["fit"].argument("measurement_dim"))
     draw_rates(axes["rate"], fit.where(fit.fit_quality == "good"), colours)
     draw_off(axes["off"], off, flow, int(flow.depth[-1]))
     return figure
 
 
-def draw_steps(axes, fit, colours, measurement_dim):
-    """Open markers where the step size exceeds 2 / mu_max; how many seeds failed stands above."""
+def draw_steps(axes, fit, dense, colours, measurement_dim):
+    """Crosses: run again densely; open markers: step size above 2 / mu_max; how many seeds failed stands above."""
     lines, median = {"x": "width", "colour": "depth", "colours": colours}, statistics.quantile
     plots.bands(axes, fit.steps_to, span=(0.25, 0.75), **lines)
     plots.bands(axes, median(fit.predicted_steps_to, least=0.5), style="--", label="", **lines)
@@ -186,6 +186,7 @@ def draw_steps(axes, fit, colours, measurement_dim):
         plots.dots(axes, one.width, unstable, colour=colour, size=5, face="white")
         failed = zip(one.steps_to.isnull().sum("seed"), one.diverged.sum("seed"), strict=True)
         plots.words_above(axes, one.width, [f"×{k:d} ({j:d})" if k else "" for k, j in failed], row, colour)
+    plots.dots(axes, dense.width, statistics.quantile(dense.steps_to), colour="black", marker="+", size=7)
     title = "a  fit, no weight decay, default step size"
     plots.log_log(axes, "hidden width $d_w$, and $d_w/m$ below it", "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 3.5)  # room for the counts
@@ -193,8 +194,7 @@ def draw_steps(axes, fit, colours, measurement_dim):
     plots.ticks_at(axes, ticks, [f"{at:,}\n{at / measurement_dim:.3g}" for at in ticks])
     axes.axvline(REGIME * measurement_dim, color=plots.REFERENCE, linewidth=0.8, linestyle=":")
     plots.explain(axes, {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start",
-                         ":": f"$d_w = {REGIME} m$",
-                         "": f"×k (j): k of {fit.sizes['seed']} seeds never there, j diverged"}, ncols=2)  # fmt: skip
+                         "+": "densely", ":": f"$d_w = {REGIME} m$", "": "×k (j): k seeds never there, j diverged"}, ncols=2)  # fmt: skip
 
 
 def draw_rates(axes, fit, colours):
@@ -226,7 +226,7 @@ def draw_off(axes, off, flow, depth):
         )
     plots.log_log(axes, r"weight decay $\gamma$", "steps to off-subspace error $10^{-6}$", title)
     plots.ticks_at(axes, flow.gamma.values)
-    axes.set_ylim(top=axes.get_ylim()[1] * 12)  # room for the legend
+    axes.set_ylim(top=axes.get_ylim()[1] * 300)  # room for the legend
     meanings = {"--": r"$\log(c/\varepsilon)\,/\,\eta\lambda$, c fitted", ".": "descent", "o": "gradient flow"}
     plots.explain(axes, meanings, ncols=2, handletextpad=0.4, columnspacing=1)
 
