@@ -89,10 +89,7 @@ def analyse(runs):
     import xarray
 
     reach = curves.run_steps_to_each(runs["dense"]["regression_error"], LEVELS)
-    made = {
-        "fit": read_fit(runs["fit"]),
-        "dense": dict(steps_to=(reach, "steps to relative regression error `level`; NaN where never reached")),
-    }  # fmt: skip
+    made = {"fit": read_fit(runs["fit"]), "dense": {"steps_to": (reach, "steps to regression error `level`, or NaN")}}
     decayed = {
         name: predictions.off_subspace(runs[name].build, runs[name].data, LEVELS[1:]) for name in ("off", "flow")
     }
@@ -167,8 +164,8 @@ def draw(runs):
     """
     fit, dense, off, flow = (run.data.sel(level=LOWEST).sortby("width") for run in runs.values())
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.4, [["steps", "steps"], ["rate", "off"]])
-    colours = plots.colours_of("depth", fit.depth.values.tolist())
-    draw_steps(axes["steps"], fit.sel(step_rule="default"), dense, colours, runs["fit"].argument("measurement_dim"))
+    colours, m = plots.colours_of("depth", fit.depth.values.tolist()), runs["fit"].argument("measurement_dim")
+    draw_steps(axes["steps"], fit.sel(step_rule="default"), dense, colours, m)
     draw_rates(axes["rate"], fit.where(fit.fit_quality == "good"), colours)
     draw_off(axes["off"], off, flow, int(flow.depth[-1]))
     return figure
@@ -187,14 +184,15 @@ def draw_steps(axes, fit, dense, colours, measurement_dim):
         failed = zip(one.steps_to.isnull().sum("seed"), one.diverged.sum("seed"), strict=True)
         plots.words_above(axes, one.width, [f"×{k:d} ({j:d})" if k else "" for k, j in failed], row, colour)
     plots.dots(axes, dense.width, statistics.quantile(dense.steps_to), colour="black", marker="+", size=7)
-    title = "a  fit, no weight decay, default step size"
-    plots.log_log(axes, "hidden width $d_w$, and $d_w/m$ below it", "steps to relative error $10^{-6}$", title)
+    against, title = "hidden width $d_w$, and $d_w/m$ below it", "a  fit, no weight decay, default step size"
+    plots.log_log(axes, against, "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 3.5)  # room for the counts
     ticks = [at for at in fit.width.values if round(np.log2(at)) % 2 == 0] or fit.width.values
     plots.ticks_at(axes, ticks, [f"{at:,}\n{at / measurement_dim:.3g}" for at in ticks])
     axes.axvline(REGIME * measurement_dim, color=plots.REFERENCE, linewidth=0.8, linestyle=":")
-    plots.explain(axes, {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start",
-                         "+": "densely", ":": f"$d_w = {REGIME} m$", "": "×k (j): k seeds never there, j diverged"}, ncols=2)  # fmt: skip
+    meanings = {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start", "+": "again, densely"}
+    meanings |= {":": f"$d_w = {REGIME} m$", "": "×k (j): k seeds never there, j diverged"}
+    plots.explain(axes, meanings, ncols=2)
 
 
 def draw_rates(axes, fit, colours):
