@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from ..arrays import cast, host_device
 from ..measures.records import Chosen, recorder
@@ -16,13 +16,11 @@ from ..measures.view import View, view_of_weights
 from ..networks.padding import cut_width, pad_width
 from .decay import check_decay
 from .descent import State, advance, start
+from .devices import SPLIT, mesh_of, on_each, release_programs, stack
 from .engine import Progress
 from .precision import check_float32
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
 from .setup import Setup, Standing, check_fit
-
-PROGRAMS = 16
-"""So many compiled programs are kept: each takes some 30 MB, and JAX releases none by itself."""
 
 RECORDS = 32
 """So many records may one call of a compiled program take, whatever their number: one program serves them all."""
@@ -65,13 +63,13 @@ class Dense:
 
     def prepare(self, setups: Sequence[Setup]) -> Block:
         """The setups in the coordinates they are trained in, stacked over the devices; call it in `run_settings`."""
-        _release_programs()
+        release_programs(advance_block)
         with jax.default_device(host_device()):
             reduced = [self._reduced(setup) for setup in setups]
             states = [start(one.descent, one.network) for one in reduced]
         filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
-        mesh = Mesh(np.array(self.devices), ("setup",))
-        batch, state = (_stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
+        mesh = mesh_of(self.devices)
+        batch, state = (stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
         return Block(setups, reduced, mesh, batch, state, filled)
 
     def follow(
@@ -132,7 +130,7 @@ class Dense:
 
     def resume(self, block: Block, standing: Sequence[Standing]) -> Block:
         """A prepared block as it stood: all of its setups after equally many steps."""
-        state = _stack([standing[i].state for i in block.filled], block.mesh)
+        state = stack([standing[i].state for i in block.filled], block.mesh)
         return replace(block, state=state, steps=standing[0].steps)
 
     def views(self, block: Block) -> list[View]:
@@ -216,15 +214,7 @@ def advance_block(
         rows = jax.tree.map(lambda leaf: jnp.zeros((len(factors), *leaf.shape), leaf.dtype), shapes)
         return jax.lax.fori_loop(0, count, stretch, (state, rows))
 
-    def local(batch, state, factors):
-        # one setup at a time keeps its weights in the cache of a CPU; an accelerator has room for many
-        if len(factors) > 1:
-            return jax.vmap(one)(batch, state, factors)
-        result = one(*jax.tree.map(lambda leaf: leaf[0], (batch, state, factors)))
-        return jax.tree.map(lambda leaf: leaf[None], result)
-
-    split = PartitionSpec("setup")
-    return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(batch, state, factors)
+    return on_each(mesh, one, batch, state, factors)
 
 
 def _filled(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -233,19 +223,7 @@ def _filled(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
     return np.concatenate([table, np.repeat(table[-1:], length - len(table), axis=0)])
 
 
-def _release_programs() -> None:
-    """Clear the caches of JAX once there are PROGRAMS programs; a shape that comes again is compiled again."""
-    compiled: Any = advance_block
-    if compiled._cache_size() >= PROGRAMS:
-        jax.clear_caches()  # that of `advance_block` alone would leave most of the memory taken
-
-
 def _split(state: State, mesh: Mesh) -> State:
     """`state` split over the mesh by name: one device may call it unsplit, which would compile the next call anew."""
-    sharding = NamedSharding(mesh, PartitionSpec("setup"))
+    sharding = NamedSharding(mesh, SPLIT)
     return jax.tree.map(lambda leaf: leaf if leaf.sharding == sharding else jax.device_put(leaf, sharding), state)
-
-
-def _stack(parts: list, mesh: Mesh):
-    sharding = NamedSharding(mesh, PartitionSpec("setup"))
-    return jax.tree.map(lambda *leaves: jax.device_put(np.stack([np.asarray(x) for x in leaves]), sharding), *parts)

@@ -9,7 +9,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.measures import metrics
-from jaxinv.training import dense
+from jaxinv.training import dense, devices
 from jaxinv.training.dense import Dense
 from jaxinv.training.engine import Engine
 from jaxinv.training.precision import run_settings
@@ -147,7 +147,7 @@ def test_as_many_records_are_taken_together_as_cost_little():
 
 
 def test_compiled_programs_are_bounded(monkeypatch):
-    monkeypatch.setattr(dense, "PROGRAMS", 3)
+    monkeypatch.setattr(devices, "PROGRAMS", 3)
     compiled: Any = dense.advance_block
     sizes, losses = [], {}
     for width in (8, 9, 10, 11, 12, 8):

@@ -190,19 +190,23 @@ def with_leak(task: Task, now: Standing) -> Standing:
     network do not count.
     """
     signals, known = now.signals, now.known
-    met, slopes = _sizes(signals.inputs), _sizes(signals.slopes)
-    outputs = jnp.append(met[1:], jnp.linalg.norm(signals.output))
-    into = jnp.append(jnp.linalg.norm(signals.first_slope), slopes[:-1])
+    outputs, into = _reached(signals)
     steepest = jnp.maximum(now.steepest, into)
     forward, backward = _scales(task, now.trained.share, outputs, into, steepest)
     unseen = forward * _sizes(signals.inputs - known.right @ signals.inputs)
     unseen_slopes = backward * _sizes(signals.slopes - known.left @ signals.slopes)
     leak = jnp.max(jnp.maximum(unseen, unseen_slopes))
-    lost = ~jnp.isfinite(outputs[-1] + jnp.sum(met) + jnp.sum(slopes))
+    lost = ~jnp.isfinite(outputs[-1] + jnp.sum(_sizes(signals.inputs)) + jnp.sum(_sizes(signals.slopes)))
     return eqx.tree_at(
         lambda s: (s.steepest, s.leak, s.time), now,
         (steepest, jnp.where(lost, 0.0, leak), jnp.where(lost, NEVER, now.time)),
     )  # fmt: skip
+
+
+def _reached(signals: Signals):
+    """The sizes of what the layers put out, and of the slopes at what they take in."""
+    outputs = jnp.append(_sizes(signals.inputs)[1:], jnp.linalg.norm(signals.output))
+    return outputs, jnp.append(jnp.linalg.norm(signals.first_slope), _sizes(signals.slopes)[:-1])
 
 
 def _sizes(matrices):
@@ -220,9 +224,7 @@ def reveal(task: Task, now: Standing) -> Standing:
     """A pass forward and one back, each layer looking at what it meets."""
     trained, layers = now.trained, len(now.known.start)
     floor = LEFT_OVER * task.tolerance
-    outputs = jnp.append(_sizes(now.signals.inputs)[1:], jnp.linalg.norm(now.signals.output))
-    into = jnp.append(jnp.linalg.norm(now.signals.first_slope), _sizes(now.signals.slopes)[:-1])
-    forward, backward = _scales(task, trained.share, outputs, into, now.steepest)
+    forward, backward = _scales(task, trained.share, *_reached(now.signals), now.steepest)
     key = jax.random.fold_in(task.key, now.looks)
 
     def visit(turn, carry):

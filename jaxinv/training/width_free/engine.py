@@ -1,6 +1,6 @@
 """The width-free engine: setups in the coordinates of the directions that their training meets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -9,13 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from ...arrays import host_device
 from ...measures.records import Chosen, recorder
 from ...measures.view import View
 from ...problems.coordinates import Coordinates
+from ..devices import mesh_of, on_each, release_programs, stack
 from ..engine import Progress
 from ..setup import Setup
 from . import flow
@@ -53,6 +54,7 @@ class WidthFree:
 
     def prepare(self, setups: Sequence[Setup]) -> Followed:
         """The setups in the coordinates of their data; call it in `run_settings`."""
+        release_programs(follow_block)
         if self.flow:
             for _, _, descent in setups:
                 check_flow(descent, float(descent.step_size) * float(descent.weight_decay))
@@ -88,13 +90,13 @@ class WidthFree:
 
         Of a run found: what was recorded, where it ended, and how it was held. The `last` capacity is room for all.
         """
-        mesh, at_a_time = Mesh(np.array(self.devices), ("setup",)), len(self.devices) * self.each
+        mesh, at_a_time = mesh_of(self.devices), len(self.devices) * self.each
         found, left, members = {}, {}, list(waiting)
         for begin_at in range(0, len(members), at_a_time):
             mine = members[begin_at : begin_at + at_a_time]
             filled = [mine[min(i, len(mine) - 1)] for i in range(at_a_time)]
-            batch = self._stack([block.prepared[i] for i in filled], mesh)
-            before = None if waiting[mine[0]] is None else self._stack([waiting[i] for i in filled], mesh)
+            batch = stack([block.prepared[i] for i in filled], mesh)
+            before = None if waiting[mine[0]] is None else stack([waiting[i] for i in filled], mesh)
             runs = follow_block(mesh, batch, jnp.asarray(step), self.tolerance, capacity, self.flow, before)
             full = np.asarray(runs.standing.known.full)
             recorded = jax.device_get(record_block(mesh, batch, runs, chosen)) if last or not full.all() else ()
@@ -105,11 +107,6 @@ class WidthFree:
                     rows, end, held = jax.tree.map(lambda leaf, row=row: leaf[row], recorded)
                     found[i] = rows, end, {name: value.item() for name, value in held.items()}
         return found, left
-
-    @staticmethod
-    def _stack(parts: Sequence[Any], mesh: Mesh) -> Any:
-        sharding = NamedSharding(mesh, PartitionSpec("setup"))
-        return jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves), sharding), *parts)
 
 
 class Runs(eqx.Module):
@@ -146,7 +143,7 @@ def follow_block(
 
         return jax.lax.while_loop(lambda now: ~now.standing.known.full & (now.done < len(step)), to_record, before)
 
-    return _on_devices(mesh, one, batch, runs)
+    return on_each(mesh, one, batch, runs)
 
 
 @partial(jax.jit, static_argnames=("mesh", "chosen"))
@@ -165,19 +162,7 @@ def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any
         made = rows, (end_to_end(complete, last), complete.weights(last.trained))
         return *jax.tree.map(lambda leaf: jnp.where(known.full, jnp.nan, leaf), made), held
 
-    return _on_devices(mesh, one, batch, runs)
-
-
-def _on_devices(mesh: Mesh, one: Callable[..., Any], *arguments: Any) -> Any:
-    """`one` of each setup: one at a time on a CPU, whose loops end where each ends; together on an accelerator."""
-
-    def local(*arguments):
-        if len(jax.tree.leaves(arguments)[0]) > 1:
-            return jax.vmap(one)(*arguments)
-        return jax.tree.map(lambda leaf: leaf[None], one(*jax.tree.map(lambda leaf: leaf[0], arguments)))
-
-    split = PartitionSpec("setup")
-    return jax.shard_map(local, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)(*arguments)
+    return on_each(mesh, one, batch, runs)
 
 
 def view(coordinates: Coordinates, complete: Complete, kept: Kept) -> View:

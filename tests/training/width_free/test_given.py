@@ -50,16 +50,16 @@ def roomy(monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.usefixtures("roomy")
 def test_the_map_and_every_metric_are_those_of_all_weights(case):
-    check(made(**CASES[case]))
+    assert_held(made(**CASES[case]))
 
 
 @pytest.mark.usefixtures("roomy")
 def test_a_map_that_starts_hundreds_of_times_too_large():
     """Signals are right relative to what they are, so is the map: to 3 tolerances of the largest that it was."""
-    check(made(depth=5, scale=3.0, step_size="stable"), of_largest=True)
+    assert_held(made(depth=5, scale=3.0, step_size="stable"), of_largest=True)
 
 
-def check(setup, of_largest=False):
+def assert_held(setup, of_largest=False):
     """The map at every record within 3 tolerances of ||X||, or of the largest ||W Y|| if that is larger; metrics 10."""
     plain = plain_run(setup, STEPS)
     size = np.linalg.norm(setup.problem.signals)
@@ -91,4 +91,4 @@ def test_layers_of_any_shape(sizes):
     problem = ji.Problem(operator, signals, latent=Subspace(jnp.asarray(basis), jnp.ones(3)))
     network = ji.LayerProduct(tuple(jnp.asarray(random.normal(size=(o, i)) / i**0.5) for i, o in pairwise(sizes)))
     descent = ji.gradient_descent(problem, network, gamma=0.05, step_size="stable").resolved(problem, network)
-    check(Setup(problem, network, descent))
+    assert_held(Setup(problem, network, descent))

@@ -19,7 +19,7 @@ def given(width=100, depth=3, **problem):
     return data, network, ji.gradient_descent(data, network)
 
 
-def refused(setup, message, **options):
+def assert_refused(setup, message, **options):
     with pytest.raises(ji.ArgumentError, match=message) as caught:
         ji.train(*setup, **{"steps": 2, "records": 2, "engine": "width_free"} | options)
     assert "\n" not in str(caught.value)
@@ -28,36 +28,40 @@ def refused(setup, message, **options):
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("tolerance", [0, 1.5, float("nan"), "1e-6", True, 1e-12, None])
 def test_tolerance_is_a_number_that_rounding_allows(tolerance):
-    refused(given(), "tolerance must be a number from 1e-10 to 1, got .*; pass", tolerance=tolerance)
+    assert_refused(given(), "tolerance must be a number from 1e-10 to 1, got .*; pass", tolerance=tolerance)
     with pytest.raises(ji.ArgumentError, match="tolerance must be a number from 1e-10 to 1"):
         sweep(tolerance=tolerance)
 
 
 def test_few_directions_are_needed():
-    refused(given(width=6), 'gains nothing where the data have rank 3 and a layer is 6 wide.*use engine="dense"')
+    assert_refused(given(width=6), 'gains nothing where the data have rank 3 and a layer is 6 wide.*use engine="dense"')
     full = {"signal_dim": 300, "measurement_dim": 290, "samples": 300, "noise": 0.1}
-    refused(given(width=700, depth=2, **full), "at most 512 coordinates, got data of rank 290")
+    assert_refused(given(width=700, depth=2, **full), "at most 512 coordinates, got data of rank 290")
     random = np.random.default_rng(0)
     operator, signals = random.normal(size=(10, 600)), random.normal(size=(4, 600))
     tests = random.normal(size=(550, 600))
     problem = ji.Problem(operator, signals, held_out=(tests, tests @ operator.T))
     network = ji.layer_product(KEY, problem, width=30, depth=2)
     descent = ji.gradient_descent(problem, network, step_size=1e-3)
-    refused((problem, network, descent), "at most 512 coordinates, got targets and signals to test on that take 600")
+    assert_refused(
+        (problem, network, descent), "at most 512 coordinates, got targets and signals to test on that take 600"
+    )
 
 
 def test_networks_and_optimizers_outside():
-    refused(relu_setup(), 'trains layer products, got ReluNetwork.*; use engine="dense"')
-    refused(given(depth=1), 'got a network of depth 1.*; use engine="dense"')
+    assert_refused(relu_setup(), 'trains layer products, got ReluNetwork.*; use engine="dense"')
+    assert_refused(given(depth=1), 'got a network of depth 1.*; use engine="dense"')
     problem, network, _ = given()
     adam = ji.Descent(1e-3, 0.0, transform=lambda eta, decay: optax.adam(eta))
-    refused((problem, network, adam), 'gradient descent and heavy ball, got another optimizer.*; use engine="dense"')
+    assert_refused(
+        (problem, network, adam), 'gradient descent and heavy ball, got another optimizer.*; use engine="dense"'
+    )
 
 
 def test_metrics_that_cannot_be_told():
     own = ji.Metric("mine", lambda coordinates, network: network.weights[0][0, 0])
     for metric, name in (("balancedness", "balancedness"), (own, "mine")):
-        refused(
+        assert_refused(
             given(), f"does not hold the weights that metric '{name}' needs; use engine=\"dense\"", metrics=[metric]
         )
         with pytest.raises(ji.ArgumentError, match=f"metric '{name}' needs"):
@@ -65,9 +69,9 @@ def test_metrics_that_cannot_be_told():
 
 
 def test_what_the_engine_does_not_do():
-    refused(given(), "got reduce=False", reduce=False)
+    assert_refused(given(), "got reduce=False", reduce=False)
     done = ji.train(*given(), steps=2, records=2)
-    refused(given(), 'after must be None with engine "width_free"', after=done)
+    assert_refused(given(), 'after must be None with engine "width_free"', after=done)
     with pytest.raises(ji.ArgumentError, match="precision must be float64 or auto"):
         sweep(precision="float32")
 
@@ -77,7 +81,7 @@ def test_weights_that_do_not_exist():
     problem = ji.subspace_problem(KEY, **SIZES)
     network = ji.layer_product(KEY, problem, width=10**6, depth=3)  # too many to generate
     descent = ji.gradient_descent(problem, network)
-    refused((problem, network, descent), message, engine="dense")
+    assert_refused((problem, network, descent), message, engine="dense")
     for ask in (lambda: network.weights[0], lambda: len(network.weights), lambda: list(network.weights)):
         with pytest.raises(ji.ArgumentError, match=message):
             ask()
