@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
+from ..networks.own import as_given
+from ..registry import REGISTRIES
 from ..training.dense import Dense
 from ..training.engine import WIDTH_FREE, Engine
 from ..training.run import Run, train_block
@@ -31,7 +33,8 @@ Progress = Callable[[int, int, str], None]
 def build(cell: Cell) -> Setup:
     """Problem, network and descent of one cell, as the sweep trains them (`ji.train(*ji.build(cell), steps=...)`)."""
     (plan,) = plan_cells([cell], named=False)
-    return build_at(cell, plan.precision, engine=plan.engine)
+    problem, network, descent = build_at(cell, plan.precision, engine=plan.engine)
+    return Setup(problem, as_given(network), descent)
 
 
 def run_sweep(
@@ -122,7 +125,8 @@ def forget_changed(sweep: Sweep) -> None:
 
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
-    for given in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ())):
+    theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
+    for given in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ()), *theirs):
         function = getattr(given, "function", given)  # that of a Metric
         try:
             now = digest(function)

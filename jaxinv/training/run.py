@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Integer
 from ..checks import ArgumentError, check_flag, check_known, fail
 from ..measures.metrics import warn_in_sample
 from ..measures.records import Chosen, Recordable, check_metrics, choose, in_sample, record_steps, record_steps_after
+from ..networks.own import as_network
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
@@ -71,6 +72,7 @@ def train(
     check_known("engine", engine, ENGINES)
     check_flag("reduce", reduce)
     check_metrics(metrics)
+    network = as_network(network)
     setup = Setup(problem, network, descent.resolved(problem, network))
     engine = choose_engine(engine, setup, metrics, reduce)
     if engine in WIDTH_FREE:
