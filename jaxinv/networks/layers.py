@@ -26,13 +26,9 @@ class Layers(eqx.Module):
 
     weights: tuple[Float[AnyArray, "..."], ...]
     is_linear: ClassVar[bool] = False
+    pads: ClassVar[bool] = False
     is_chain: ClassVar[bool] = True
     is_product: ClassVar[bool] = False
-
-    @property
-    def pads(self) -> bool:
-        """Whether a wider network can stand for it (fact 6)."""
-        return False
 
     @property
     def depth(self) -> int:
@@ -49,12 +45,8 @@ class LayerProduct(Layers):
     """The linear network x_hat = W_L ... W_1 y."""
 
     is_linear: ClassVar[bool] = True
+    pads: ClassVar[bool] = True
     is_product: ClassVar[bool] = True
-
-    @property
-    def pads(self) -> bool:
-        """That a wider network can stand for it (fact 6)."""
-        return True
 
     def __call__(
         self, measurements: Float[AnyArray, "samples measurement_dim"]
@@ -78,7 +70,7 @@ class ActivatedNetwork(Layers):
     nonlinear_layers: int | None = eqx.field(static=True, default=None)
 
     @property
-    def pads(self) -> bool:
+    def pads(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the activation keeps zero: then a wider network can stand for it (fact 6)."""
         return self.activation.fixes_zero
 

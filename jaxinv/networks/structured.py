@@ -51,11 +51,7 @@ class TiedProduct(StructuredProduct):
 
     repeats: int = eqx.field(static=True)
     is_chain: ClassVar[bool] = False
-
-    @property
-    def pads(self) -> bool:
-        """That no wider network stands for it here."""
-        return False
+    pads: ClassVar[bool] = False
 
     @property
     def depth(self) -> int:
@@ -75,11 +71,7 @@ class CirculantProduct(StructuredProduct):
     """
 
     is_chain: ClassVar[bool] = False
-
-    @property
-    def pads(self) -> bool:
-        """That no wider network stands for it: a filter goes around."""
-        return False
+    pads: ClassVar[bool] = False
 
     def matrices(self) -> list[Any]:
         """W_1, the circulant matrices, W_L: (out, in) arrays."""

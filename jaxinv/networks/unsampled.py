@@ -43,6 +43,7 @@ class UnsampledProduct(LayerProduct):
     key: Any  # or its shape alone, as a sweep traces it
     sizes: tuple[int, ...] = eqx.field(static=True)
     scale: float = eqx.field(static=True)
+    pads: ClassVar[bool] = False
 
     def __init__(self, key: Any, sizes: Sequence[int], scale: float):
         self.key, self.sizes, self.scale = key, tuple(sizes), float(scale)
@@ -51,11 +52,6 @@ class UnsampledProduct(LayerProduct):
             f"the weights of a network of width {self.width:,} and depth {self.depth} ({8 * entries / 2**30:,.3g} GiB) "
             'were not generated; train it with engine="width_free", or build a narrower one for engine="dense"'
         )
-
-    @property
-    def pads(self) -> bool:
-        """That nothing is padded to weights that do not exist."""
-        return False
 
     @property
     def depth(self) -> int:

@@ -43,5 +43,5 @@ class Batches(eqx.Module):
         return inputs[rows], targets[rows], Order(order.count + 1, permutation)
 
     def _permutation(self, epoch: Any, samples: int) -> Any:
-        key = jax.random.fold_in(jax.random.wrap_key_data(self.words), epoch)
+        key = jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(self.words)), epoch)
         return jax.random.permutation(key, samples).astype(jnp.int32)
