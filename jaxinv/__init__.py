@@ -28,6 +28,7 @@ from .studies.verdicts import at_most as at_most
 from .studies.verdicts import within as within
 from .sweeps.grid import Cell as Cell
 from .sweeps.grid import Sweep as Sweep
+from .sweeps.method import Method as Method
 from .sweeps.running import build as build
 from .sweeps.running import run_sweep as run_sweep
 from .training.descent import Descent as Descent

@@ -68,6 +68,13 @@ def test_a_network_a_descent_and_a_metric_of_ones_own_run():
     assert (own.spectrum.isel(index=0) > 0).all()
 
 
+def test_a_method_of_ones_own_runs():
+    stopped = run("import jax.numpy as jnp", *section("A method of your own"))["stopped"]
+    assert stopped.error.dims == ("noise", "seed", "iteration")
+    assert (stopped.error.isel(iteration=-1).sel(noise=0) < 0.2).all()
+    assert (stopped.best.sel(noise=1) < stopped.best.sel(noise=0)).all()
+
+
 def test_any_width_runs():
     wide = run(*section("Any width"))["wide"]
     assert wide.width_free.all()
@@ -77,5 +84,5 @@ def test_any_width_runs():
 
 
 def test_every_python_block_is_run():
-    titles = ["From Python", "An experiment", "A network", "A descent", "A metric", "Any width"]
+    titles = ["From Python", "An experiment", "A network", "A descent", "A metric", "A method of your own", "Any width"]
     assert blocks("python") == [code for title in titles for code in section(title)]

@@ -38,7 +38,12 @@ def adjusted(grids: Grids, seeds: int | None, settings: Sequence[str]) -> dict[s
 
 
 def _names(grid: Grid) -> set[str]:
-    return grid.arguments | ({"steps"} if isinstance(grid, Sweep) else set())
+    return grid.arguments | ({"steps"} if _trains(grid) else set())
+
+
+def _trains(grid: Grid) -> bool:
+    """Whether its cells are training runs, which have steps."""
+    return isinstance(grid, Sweep) and grid.method is None
 
 
 def _changed(grid: Grid, changes: Mapping[str, list[Any]]) -> Grid:
@@ -54,7 +59,7 @@ def _changed(grid: Grid, changes: Mapping[str, list[Any]]) -> Grid:
             raise ArgumentError(
                 f"--set {name} must be one value, got {len(values)}; only {', '.join(axes)} are axes of this experiment"
             )
-        elif name == "steps":
+        elif name == "steps" and _trains(grid):
             others[name] = check_count(name, values[0])
         else:
             fixed[name] = values[0]

@@ -86,6 +86,8 @@ def size(grid: Grid) -> str:
     if isinstance(grid, Timing):
         return f"{len(grid.points())} timings"
     cells = grid.cells()
+    if grid.method is not None:
+        return f"{len(cells)} runs"
     steps = sorted({cell.steps for cell in cells})
     longest = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     return f"{len(cells)} runs x {longest} steps"

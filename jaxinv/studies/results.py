@@ -51,6 +51,8 @@ class Runs:
         chosen = self.select(name, **selection)
         if "record" not in chosen.dims:
             return chosen
+        if "step" not in chosen.coords:  # a method of one's own that says of none
+            return chosen.isel(record=record)
         step = chosen["step"]
         if record >= 0 or step.dims == ("record",):
             # without its step, which would meet that of the curves it is compared with

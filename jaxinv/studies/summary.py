@@ -125,6 +125,8 @@ def _taken(runs: Runs) -> dict[str, Sequence[Any]]:
     cells = grid.cells()
     taken = {n: grid.axes.get(n, [v]) for a in cells[0].arguments.values() for n, v in a.items()}
     taken["seed"] = grid.axes.get("seed", [grid.fixed.get("seed", 0)])
+    if grid.method is not None:
+        return taken
     taken["steps"] = sorted({cell.steps for cell in cells})
     taken["records"] = sorted({len(cell.record_steps) for cell in cells})
     bits = runs["precision_bits"].values.ravel()

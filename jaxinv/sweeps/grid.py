@@ -24,15 +24,16 @@ from ..training.engine import ENGINES, WIDTH_FREE
 from ..training.optimizers.builder import gradient_descent
 from ..training.setup import Setup
 from ..training.width_free.scope import check_tolerance
-from .digests import Uncovered, canonical, digest
-from .keyed import with_key
+from .digests import canonical, digest
+from .keyed import same_call, with_key
+from .method import SELECTS, Method, check_alone
 
 NUMERICS = 3
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
 RESERVED = ("record", "step", "diverged", "precision_bits", "stable_step_size", "width_free", "coordinates", "leak",
-            "filled", "method", "tolerance", "drop", *EVERY_METRIC)  # fmt: skip
+            "filled", *SELECTS, *EVERY_METRIC)  # fmt: skip
 """Names that an axis cannot have: those of the results, and those that xarray's `sel` takes for itself."""
 
 HANDED = ("key", "problem", "network", "engine")
@@ -53,7 +54,8 @@ class Sweep:
     any width in the few directions that their signals meet, each to a relative `tolerance`, in float64,
     "gradient_flow", the same with the flow in place of slow steps (see `ji.gradient_flow`), or "auto", the cheaper of
     the first two where both hold; a builder that takes `engine` is told. `reduce` False trains in plain
-    coordinates.
+    coordinates. With `method`, a `Method`, cells are no training runs but what its function gives of the arguments: all
+    axes and fixed values are its own, and nothing is said of training.
     Raises ArgumentError for an unknown or ambiguous name, an empty axis and a repeated value.
     """
 
@@ -70,8 +72,10 @@ class Sweep:
     network: Callable[..., Any] = layer_product
     descent: Callable[..., Any] = gradient_descent
     reduce: bool = True
+    method: Method | None = None
 
     def __post_init__(self):
+        check_alone(self)
         check_known("precision", str(self.precision), PRECISIONS)
         check_known("engine", self.engine, ENGINES)
         check_tolerance(self.tolerance)
@@ -93,9 +97,9 @@ class Sweep:
                 )
 
     def _check_axis(self, name: str, values: Any) -> None:
-        own = own_dims(self.metrics)
-        if name in {*own, *(dim for dims in own.values() for dim in dims), *RESERVED}:
-            raise ArgumentError(f"axis {name!r} is a name of the results; rename the builder's argument")
+        own = self.own_dims
+        if name in {*own, *(dim for dims in own.values() for dim in dims), *(SELECTS if self.method else RESERVED)}:
+            raise ArgumentError(f"axis {name!r} is a name of the results; rename the argument")
         if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
             raise fail(f"axis {name!r}", "a non-empty sequence of values", repr(values), "pass a list")
         for value in plain_values(values):
@@ -112,20 +116,27 @@ class Sweep:
 
     @cached_property
     def builders(self) -> dict[str, dict[str, inspect.Parameter]]:
-        """The arguments of each builder by name."""
+        """The arguments of each builder by name, or those of the method."""
+        if self.method is not None:
+            return {"method": self.method.parameters}
         functions = {"problem": self.problem, "network": self.network, "descent": self.descent}
         return {role: dict(inspect.signature(function).parameters) for role, function in functions.items()}
 
     @property
+    def handed(self) -> tuple[str, ...]:
+        """Arguments that no axis or fixed value gives."""
+        return HANDED if self.method is None else HANDED[:1]
+
+    @property
     def arguments(self) -> set[str]:
         """The names that an axis or a fixed value can have."""
-        return {name for arguments in self.builders.values() for name in arguments} - set(HANDED) | {"seed"}
+        return {name for arguments in self.builders.values() for name in arguments} - set(self.handed) | {"seed"}
 
     def owner(self, name: str) -> str:
         """The builder that takes argument `name`; "seed" belongs to all. ArgumentError where none or several do."""
         if name == "seed":
             return "seed"
-        owners = [role for role, arguments in self.builders.items() if name in arguments and name not in HANDED]
+        owners = [role for role, arguments in self.builders.items() if name in arguments and name not in self.handed]
         if not owners:
             raise ArgumentError(f"unknown axis or argument {name!r}; {nearest(name, self.arguments)}")
         if len(owners) > 1:
@@ -146,8 +157,15 @@ class Sweep:
         return kept
 
     @cached_property
+    def own_dims(self) -> dict[str, tuple[str, ...]]:
+        """The names of the axes of its metrics, beside the records, or of the values of its method."""
+        return own_dims(self.metrics) if self.method is None else dict(self.method.dims)
+
+    @cached_property
     def own_coordinates(self) -> dict[str, tuple[Any, ...]]:
-        """The values along the axes of its metrics, where they name them."""
+        """The values along those axes, where they are named."""
+        if self.method is not None:
+            return {dim: tuple(labels) for dim, labels in self.method.labels.items()}
         return own_coordinates(self.metrics)
 
     @property
@@ -158,12 +176,15 @@ class Sweep:
         points = None if self.where is None else [cell.point for cell in cells]
         steps = [cell.record_steps for cell in cells] if callable(self.steps) or callable(self.records) else None
         plain = {} if steps else {"steps": self.steps, "records": self.records}
-        shared = [self.shared_content(), self.precision]
+        shared = [self.shared_content(), self.precision, *([] if self.method is None else [self.method])]
         return digest([axes, points, dict(self.fixed), cells[0].arguments, steps, plain, shared])
 
     def shared_content(self) -> dict[str, str]:
         """What decides the numbers of every cell alike, as digests: taken once a plan, of the functions as they are."""
         random = str(jax.random.key_impl(jax.random.key(0))), bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
+        if self.method is not None:  # what its axes are called changes no number
+            own = self.method.function, sorted(self.method.batched)
+            return {"method": digest(own), "random": digest(random), "numerics": digest(NUMERICS)}
         parts = {"builders": {"problem": self.problem, "network": self.network, "descent": self.descent},
                  "metrics": None if self.metrics is None else list(self.metrics), "engine": self.engine,
                  "reduce": self.reduce, "random": random, "numerics": NUMERICS}  # fmt: skip
@@ -191,16 +212,17 @@ class Cell:
             values = {n: p.default for n, p in parameters.items() if p.default is not inspect.Parameter.empty}
             values |= {name: value for name, value in given.items() if name in parameters}
             values |= {"seed": self.seed} if "seed" in parameters else {}
-            missing = [n for n, p in parameters.items() if n not in values and n not in HANDED and p.kind in _NAMED]
+            handed = self.sweep.handed
+            missing = [n for n, p in parameters.items() if n not in values and n not in handed and p.kind in _NAMED]
             if missing:
                 raise ArgumentError(f"{role} needs {', '.join(missing)}; add it to axes or fixed")
-            resolved[role] = {name: value for name, value in values.items() if name not in HANDED}
+            resolved[role] = {name: value for name, value in values.items() if name not in handed}
         return resolved
 
     @cached_property
-    def built_from(self) -> tuple[int, str, str]:
+    def built_from(self) -> tuple[int | str, ...]:
         """Equal for cells that share problem and network, but for the last entry for those that share the problem."""
-        return self.seed, same_call(self.arguments["problem"]), same_call(self.arguments["network"])
+        return self.seed, *(same_call(arguments) for arguments in [*self.arguments.values()][:2])
 
     def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
         """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""
@@ -217,13 +239,17 @@ class Cell:
 
     @cached_property
     def steps(self) -> int:
-        """The number of steps of its run."""
+        """The number of steps of its run; 0 where it is none."""
+        if self.sweep.method is not None:
+            return 0
         steps = self.sweep.steps
         return check_count("steps", self.call(steps, "steps") if callable(steps) else steps)
 
     @cached_property
     def record_steps(self) -> list[int]:
-        """The steps after which its run is recorded."""
+        """The steps after which its run is recorded; none where it is none."""
+        if self.sweep.method is not None:
+            return []
         records = self.sweep.records
         given = self.call(records, "records", steps=self.steps) if callable(records) else records
         return record_steps(self.steps, given).tolist()
@@ -274,14 +300,6 @@ def assemble(cell: Cell, key: Any, built: Built | None = None, engine: str = "de
     network = built.get((engine, *cell.built_from), lambda: as_network(call("network", sweep.network, key, problem)))
     descent = call("descent", sweep.descent, key, problem, network)
     return Setup(problem, network, with_key(descent.resolved(problem, network)))
-
-
-def same_call(arguments: Mapping[str, Any]) -> str:
-    """A text that is equal within this process for equal arguments of builders, those that no digest covers too."""
-    try:
-        return canonical(arguments)
-    except Uncovered:
-        return repr([(name, id(value)) for name, value in sorted(arguments.items())])
 
 
 def build_at(cell: Cell, precision: str, built: Built | None = None, engine: str = "dense") -> Setup:

@@ -1,11 +1,11 @@
 """Functions that are equal where they compute the same: one compilation serves all that a builder makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..training.descent import Descent
-from .digests import Uncovered, digest
+from .digests import Uncovered, canonical, digest
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,11 @@ def with_key(descent: Descent) -> Descent:
     except Uncovered:
         return descent
     return replace(descent, transform=keyed)
+
+
+def same_call(arguments: Mapping[str, Any]) -> str:
+    """A text that is equal within this process for equal arguments of functions, those that no digest covers too."""
+    try:
+        return canonical(arguments)
+    except Uncovered:
+        return repr([(name, id(value)) for name, value in sorted(arguments.items())])

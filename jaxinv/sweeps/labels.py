@@ -1,4 +1,4 @@
-"""The values of cells as one labelled dataset: the axes of the grid, then the records, then a metric's own axes."""
+"""The values of cells as one labelled dataset: the axes of the grid, then the records, then a value's own axes."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,9 +8,9 @@ import numpy as np
 
 from ..arrays import plain_values
 from ..checks import fail
-from ..measures.records import own_dims
 from .digests import canonical
-from .grid import NUMERICS, Cell, Sweep, same_call
+from .grid import NUMERICS, Cell, Sweep
+from .keyed import same_call
 
 if TYPE_CHECKING:
     import xarray
@@ -21,7 +21,8 @@ def label(
 ) -> "xarray.Dataset":
     """The `values` of each of the `cells` over the axes of `sweep`.
 
-    `step` is a coordinate of "record" where all cells have the same, else one of the axes too, NaN beyond its end.
+    `step`, where there is one, is a coordinate of "record" where all cells have the same, else one of the axes too, NaN
+    beyond its end.
     """
     import xarray
 
@@ -30,8 +31,7 @@ def label(
     dims, shape = tuple(sweep.axes), tuple(len(axis) for axis in sweep.axes.values())
     order = {canonical(point): i for i, point in enumerate(sweep.points())}
     where = [order[canonical(cell.point)] for cell in cells]
-    steps = [np.asarray(cell.record_steps) for cell in cells]
-    own = own_dims(sweep.metrics)
+    trained, own = sweep.method is None, sweep.own_dims
     variables: dict[str, Any] = {}
     for name in dict.fromkeys(name for value in values for name in value if name not in sweep.axes):
         having = [i for i, value in enumerate(values) if name in value]
@@ -39,26 +39,32 @@ def label(
         if len({row.shape[1:] for row in rows}) > 1:
             shapes = sorted({row.shape[1:] for row in rows})
             raise fail(f"metric {name!r}", "of one shape in all cells", f"{shapes}", "pad it to the largest")
-        extra = ("record", *own.get(name, ())) if rows[0].ndim else ()
+        extra = (("record",) if trained and rows[0].ndim else ()) + own.get(name, ())
         table = _scatter(rows, [where[i] for i in having], len(order))
         variables[name] = ((*dims, *extra), table.reshape(shape + table.shape[1:]))
-    if all(np.array_equal(step, steps[0]) for step in steps) and len(cells) == len(order):
+    steps = [np.asarray(cell.record_steps) for cell in cells] if trained else []
+    if variables.pop("step", None):  # a method that says of it
+        steps = [np.asarray(value["step"]) for value in values]
+    if steps and all(np.array_equal(step, steps[0]) for step in steps) and len(cells) == len(order):
         coords["step"] = ("record", steps[0])
-    else:
+    elif steps:
         table = _scatter([step.astype(float) for step in steps], where, len(order))
         coords["step"] = ((*dims, "record"), table.reshape(shape + table.shape[1:]))
     attributes = {
         "arguments": same_call(shared_arguments(sweep, cells)),
-        "steps": sorted({cell.steps for cell in cells})[-1],
-        "precision": sweep.precision,
-        "engine": sweep.engine,
-        **({} if sweep.engine == "dense" else {"tolerance": sweep.tolerance}),
+        **(_training(sweep, cells) if trained else {}),
         "matmul_precision": "highest",
         "jax": jax.__version__,
         "devices": f"{len(devices)} x {devices[0].device_kind}",
         "numerics": NUMERICS,
     }
     return xarray.Dataset(variables, coords, attributes)
+
+
+def _training(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, Any]:
+    """What is said of training runs."""
+    said = {"steps": max(cell.steps for cell in cells), "precision": sweep.precision, "engine": sweep.engine}
+    return said if sweep.engine == "dense" else {**said, "tolerance": sweep.tolerance}
 
 
 def shared_arguments(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:

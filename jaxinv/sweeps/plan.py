@@ -1,5 +1,6 @@
 """Cells with what is known before they run, and the blocks that one call of the engine computes."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from ..training.recorded import check_dims, check_sizes, recorded_shapes
 from ..training.setup import Setup, check_generated
 from ..training.width_free.choice import cheaper
 from ..training.width_free.scope import check_flow, check_scope, outside
-from .grid import RESERVED, Cell, assemble, build_at, same_call
+from .grid import RESERVED, Cell, assemble, build_at
+from .keyed import same_call
+from .method import MOST
 
 RESULTS = (*RESERVED, "step_size", "weight_decay")
 """Names of the results that no axis of a metric can have."""
@@ -110,6 +113,17 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
         alike = precision, engine, shape, width, tuple(cell.record_steps)
         plans.append(Plan(cell, precision, engine, name, alike, width, size))
     warn_in_sample(names)
+    return plans
+
+
+def plan_methods(cells: Sequence[Cell], *, named: bool = True) -> list[Plan]:
+    """As `plan_cells`, for cells of a method of one's own: alike are those that differ in batched arguments alone."""
+    method, shared = cells[0].sweep.method, cells[0].sweep.shared_content() if named else {}
+    assert method is not None
+    plans = []
+    for cell in cells:
+        alike = same_call(dict(method.split(cell.arguments["method"], cell.seed)[0]))
+        plans.append(Plan(cell, "", "", cell.digest("", shared) if named else "", alike, None, 1))
     return plans
 
 
@@ -211,6 +225,31 @@ def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tupl
         count = -(-len(group) // most)
         each = -(-len(group) // (count * devices))
         yield from ((group[i : i + devices * each], each) for i in range(0, len(group), devices * each))
+
+
+LONG = 0.5
+"""Seconds that a call of a method of one's own may take before no more cells are put into one."""
+
+
+def method_blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:
+    """As `blocks`, for cells of a method of one's own, which take nobody knows how long.
+
+    Where they are computed one after the other, one on each device at first, then twice as many while that is quick:
+    what has finished is stored within a second or so.
+    """
+    groups: dict[Any, list[Plan]] = {}
+    for plan in plans:
+        groups.setdefault(plan.shape, []).append(plan)
+    for group in groups.values():
+        if layout.most > 1:
+            yield from blocks(group, devices, layout)
+            continue
+        each = 1
+        while group:
+            begun = time.monotonic()
+            yield group[: devices * each], each
+            group = group[devices * each :]
+            each = min(2 * each, MOST) if time.monotonic() - begun < LONG else each
 
 
 def alike(setups: Sequence[Setup]) -> list[list[int]]:

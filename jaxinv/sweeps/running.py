@@ -19,9 +19,11 @@ from ..training.run import Run, train_block
 from ..training.setup import Setup
 from ..training.width_free.engine import WidthFree
 from .digests import Uncovered, digest
-from .grid import Built, Cell, Sweep, build_at, same_call
+from .grid import Built, Cell, Sweep, build_at
+from .keyed import same_call
 from .labels import label
-from .plan import Layout, Plan, alike, blocks, plan_cells
+from .method import checks_of, compute, no_build
+from .plan import Layout, Plan, alike, blocks, method_blocks, plan_cells, plan_methods
 from .store import Batch, Store
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ Progress = Callable[[int, int, str], None]
 
 def build(cell: Cell) -> Setup:
     """Problem, network and descent of one cell, as the sweep trains them (`ji.train(*ji.build(cell), steps=...)`)."""
+    if cell.sweep.method is not None:
+        raise no_build(cell.sweep.method)
     (plan,) = plan_cells([cell], named=False)
     problem, network, descent = build_at(cell, plan.precision, engine=plan.engine)
     return Setup(problem, as_given(network), descent)
@@ -50,6 +54,9 @@ def run_sweep(
 ) -> "xarray.Dataset":
     """Every cell of `sweep`, trained on all local devices (or those given): metrics over the axes and "record".
 
+    Where the sweep has a `method`, what that gives of every cell, over the axes and its own; the following holds of its
+    cells too, but for the names of the results.
+
     With `store`, a folder, finished cells are kept there within a second or so, marked as `made_by`, and cells found
     there are not run again: unless `fresh`, and with `own` unless they are marked so.
     `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
@@ -63,19 +70,36 @@ def run_sweep(
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
     forget_changed(sweep)
-    plans = plan_cells(sweep.cells(), layout, named=store is not None)
+    method = sweep.method
+    plans = (
+        plan_cells(sweep.cells(), layout, named=store is not None)
+        if method is None
+        else plan_methods(sweep.cells(), named=store is not None)
+    )
+    check = _silent if method is None else checks_of(method, sweep.axes)
     kept = None if store is None else Store(Path(store))
     found = {} if kept is None or fresh else kept.load({plan.digest for plan in plans}, made_by if own else None)
     values = {i: found[plan.digest] for i, plan in enumerate(plans) if plan.digest in found}
+    for cell in values.values():
+        check(cell)
     report = progress or _silent
     report(len(values), len(plans), f"{len(values)} cells found")
     built = Built()
     index = {id(plan): i for i, plan in enumerate(plans)}
     with _Sharing(kept) as files:
-        for block, each in blocks([p for i, p in enumerate(plans) if i not in values], len(devices), layout):
-            batch = _run_block(block, built, devices, each, partial(_tell, report, len(values), len(plans)), made_by)
+        missing = [plan for i, plan in enumerate(plans) if i not in values]
+        cut = blocks if method is None else method_blocks
+        for block, each in cut(missing, len(devices), layout):
+            if method is None:
+                tell = partial(_tell, report, len(values), len(plans))
+                batch = _run_block(block, built, devices, each, tell, made_by)
+            else:
+                batch = _call_method(block, devices, each, layout.most > 1, made_by)
+            made = batch.by_cell()
+            for cell in made:
+                check(cell)
             files.add(batch)
-            values |= {index[id(plan)]: cell for plan, cell in zip(block, batch.by_cell(), strict=True)}
+            values |= {index[id(plan)]: cell for plan, cell in zip(block, made, strict=True)}
             report(len(values), len(plans), "done")
     return label(sweep, [plan.cell for plan in plans], [values[i] for i in range(len(plans))], devices)
 
@@ -117,7 +141,8 @@ class _Sharing:
 
 def _kind(batch: Batch) -> tuple:
     """What is equal for batches that one file can hold: its records, and the shape of each value there."""
-    return batch.step.tolist(), {name: array.shape[2:] for name, array in batch.values.items()}
+    step = None if batch.step is None else batch.step.tolist()
+    return step, {name: array.shape[1:] for name, array in batch.values.items()}
 
 
 def forget_changed(sweep: Sweep) -> None:
@@ -126,8 +151,9 @@ def forget_changed(sweep: Sweep) -> None:
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
     theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
-    for given in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ()), *theirs):
-        function = getattr(given, "function", given)  # that of a Metric
+    builders = (sweep.problem, sweep.network, sweep.descent) if sweep.method is None else (sweep.method,)
+    for given in (*builders, *(sweep.metrics or ()), *theirs):
+        function = getattr(given, "function", given)  # that of a Metric or a Method
         try:
             now = digest(function)
             before = _known.get(function, now)
@@ -158,7 +184,7 @@ def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress
         runs |= dict(zip(members, made, strict=True))
     return Batch(
         digests=[plan.digest for plan in block],
-        arguments=[same_call({**plan.cell.arguments, "seed": plan.cell.seed}) for plan in block],
+        arguments=_arguments(block),
         step=runs[0].step,
         values={name: np.stack([runs[i].metrics[name] for i in range(len(block))]) for name in runs[0].metrics}
         | {name: np.array(values) for name, values in _scalars(block, setups, runs).items()},
@@ -166,11 +192,24 @@ def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress
     )
 
 
+def _call_method(block: Sequence[Plan], devices, each: int, together: bool, made_by: str) -> Batch:
+    method = block[0].cell.sweep.method
+    assert method is not None
+    given = [method.split(plan.cell.arguments["method"], plan.cell.seed) for plan in block]
+    made = compute(method, given, devices, each, together=together)
+    return Batch([plan.digest for plan in block], _arguments(block), None, made, made_by)
+
+
+def _arguments(block: Sequence[Plan]) -> list[str]:
+    """The arguments of each cell, as the store has them."""
+    return [same_call({**plan.cell.arguments, "seed": plan.cell.seed}) for plan in block]
+
+
 def _tell(report: Progress, done: int, total: int, step: int) -> None:
     report(done, total, f"step {step:,}")
 
 
-def _silent(done: int, total: int, what: str) -> None:
+def _silent(*_: object) -> None:
     pass
 
 

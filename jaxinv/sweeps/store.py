@@ -33,18 +33,19 @@ HALF_WRITTEN: set[Path] = set()
 class Batch:
     """Cells that finished together. `values` have the cells first, then (for what is recorded) the records.
 
+    `step` is that of each record; None where the cells are no training runs, and have no records in common.
     `made_by` names code and machine, where that was asked for.
     """
 
     digests: list[str]
     arguments: list[str]
-    step: np.ndarray
+    step: np.ndarray | None
     values: dict[str, np.ndarray]
     made_by: str = ""
 
     def by_cell(self) -> list[dict[str, np.ndarray]]:
         """The values of each cell."""
-        return [{name: array[i] for name, array in self.values.items()} for i in range(len(self.digests))]
+        return [{name: np.asarray(a[i]) for name, a in self.values.items()} for i in range(len(self.digests))]
 
 
 class Store:
@@ -251,17 +252,19 @@ def _write_batch(path: Path, batch: Batch) -> None:
     import h5netcdf
 
     with h5netcdf.File(path, "w") as file:
-        file.dimensions = {"cell": len(batch.digests), "record": len(batch.step)}
+        shared = {"cell": len(batch.digests)} | ({} if batch.step is None else {"record": len(batch.step)})
+        file.dimensions = shared
         file.attrs["jaxinv_format"] = FORMAT
         file.attrs["made_by"] = batch.made_by
-        file.create_variable("step", ("record",), data=batch.step)
+        if batch.step is not None:
+            file.create_variable("step", ("record",), data=batch.step)
         for key, texts in (("digest", batch.digests), ("arguments", batch.arguments)):
             file.create_variable(key, ("cell",), data=np.array(texts, dtype=object), dtype=_text())
         for key, array in batch.values.items():
             data = array.astype(_FLAG) if array.dtype == bool else array
-            own = {f"{key}_{axis}": array.shape[axis] for axis in range(2, array.ndim)}
+            own = {f"{key}_{axis}": array.shape[axis] for axis in range(len(shared), array.ndim)}
             file.dimensions.update(own)
-            file.create_variable(key, (*("cell", "record")[: array.ndim], *own), data=data)
+            file.create_variable(key, (*[*shared][: array.ndim], *own), data=data)
     sign(path)
 
 
@@ -269,11 +272,11 @@ def _read_batch(path: Path) -> Batch:
     import h5netcdf
 
     with h5netcdf.File(io.BytesIO(_signed(path.read_bytes())), "r") as file:
-        texts = ("step", "digest", "arguments")
-        values = {key: np.asarray(variable[...]) for key, variable in file.variables.items() if key not in texts}
+        held = {name: variable for name, variable in file.variables.items() if variable.dimensions[0] == "cell"}
+        values = {name: np.asarray(held[name][...]) for name in held if name not in ("digest", "arguments")}
         digests = [d.decode() if isinstance(d, bytes) else str(d) for d in file.variables["digest"][...]]
         values = {key: array.astype(bool) if array.dtype == _FLAG else array for key, array in values.items()}
-        return Batch(digests, [], np.array([]), values, str(file.attrs["made_by"]))
+        return Batch(digests, [], None, values, str(file.attrs["made_by"]))
 
 
 def _text():

@@ -328,3 +328,31 @@ def test_a_failing_judge_of_a_preset_is_not_hidden(tmp_path):
     with pytest.raises(AttributeError):
         runner.run(job_of(tmp_path), silent)
     assert not list((tmp_path / "out").rglob("summary.json"))
+
+
+METHOD = """
+import jax
+
+def gain(key, depth, shift=1.0):
+    return {"noise_gain": shift + depth * jax.random.uniform(key)}
+
+def grids(preset):
+    method = ji.Method(gain, batched=("key", "shift"))
+    return {"quick": ji.Sweep({"seed": range(6)}, {"depth": 2}, method=method)}[preset]
+"""
+
+
+def test_an_experiment_of_a_method_of_ones_own_is_stored_resumed_and_judged(tmp_path):
+    before, after = SOURCE.split("EXPERIMENT")
+    (tmp_path / "tiny.py").write_text(f"{before}{METHOD}\nEXPERIMENT{after}")
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(job_of(tmp_path), stop_at(2))
+    outcome = runner.run(job_of(tmp_path), silent)
+    summary = outcome.summary
+    assert (summary.held, summary.cell_count, summary.computed, summary.diverged) == (1, 6, 6, 0)
+    shown = {p.name: (p.paper, p.ours) for p in summary.parameters}
+    assert shown == {"depth": (("2",), ()), "shift": ((), ("1",)), "seed": ((), ("0 to 5",))}
+    results = tmp_path / "out" / "tiny" / "quick" / "results.nc"
+    assert set(store.read_datasets(results)[""].variables) == {"noise_gain", "twice", "seed"}
+    assert not runner.run(job_of(tmp_path), silent).fresh
+    assert "nothing changed" in runner.run(job_of(tmp_path, compare=results), silent).comparison[1]
