@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
+from ..arrays import host_device
 from ..networks.own import as_given
 from ..registry import REGISTRIES
 from ..training.dense import Dense
@@ -38,7 +39,8 @@ def build(cell: Cell) -> Setup:
         raise no_build(cell.sweep.method)
     (plan,) = plan_cells([cell], named=False)
     problem, network, descent = build_at(cell, plan.precision, engine=plan.engine)
-    return Setup(problem, as_given(network), descent)
+    with jax.enable_x64(True), jax.default_device(host_device()):
+        return Setup(jax.device_put(problem), as_given(jax.device_put(network)), descent)
 
 
 def run_sweep(
@@ -179,8 +181,9 @@ def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress
     runs: dict[int, Run] = {}
     for members in alike(setups):
         made = train_block(
-            engine, [setups[i] for i in members], steps=step[-1], records=step, metrics=sweep.metrics, progress=progress
-        )
+            engine, [setups[i] for i in members], steps=step[-1], records=step, metrics=sweep.metrics,
+            progress=progress, networks=False,
+        )  # fmt: skip
         runs |= dict(zip(members, made, strict=True))
     return Batch(
         digests=[plan.digest for plan in block],
