@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..arrays import is_traced
+from ..arrays import host_device, is_traced
 from ..checks import UnknownNumbers
 from ..measures.metrics import warn_in_sample
 from ..measures.records import choose, in_sample
@@ -91,7 +91,7 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
     for cell in cells:
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
-            seen[call], setup = _trace(cell, layout)
+            seen[call], setup = _trace(cell, layout, built)
             wanted = cell.sweep.metrics
             names |= dict.fromkeys(in_sample(wanted, choose(wanted, setup.problem, setup.network), setup.problem))
             if own and seen[call].engine == "dense" and seen[call].shape not in recorded:
@@ -138,31 +138,31 @@ class _Trace(NamedTuple):
     regularizer: Any
 
 
-def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
+def _trace(cell: Cell, layout: Layout, built: Built) -> tuple[_Trace, Setup]:
     """What the call tells, and the setup it made, its arrays known by their shapes."""
     sweep = cell.sweep
     asked = tuple(sweep.metrics or ())
     if sweep.engine in WIDTH_FREE:
-        trace, setup = _trace_for(cell, layout, sweep.engine)
+        trace, setup = _trace_for(cell, layout, sweep.engine, built)
         check_scope(setup, asked, sweep.reduce, sweep.engine)
         if sweep.engine == "gradient_flow":
             check_flow(setup.descent, trace.decay_per_step)
         return trace, setup
-    trace, setup = _trace_for(cell, layout, "dense")
+    trace, setup = _trace_for(cell, layout, "dense", built)
     if sweep.engine == "auto" and sweep.precision != "float32" and not outside(setup, asked, sweep.reduce):
         if cheaper(setup) == "width_free":
-            return _trace_for(cell, layout, "width_free")
+            return _trace_for(cell, layout, "width_free", built)
     check_generated(setup.network)
     return trace, setup
 
 
-def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
+def _trace_for(cell: Cell, layout: Layout, engine: str, built: Built) -> tuple[_Trace, Setup]:
     products: list[float | None] = []
     widths: list[int | None] = []
     descents: list[Descent] = []
 
-    def trace(key):
-        problem, network, descent = assemble(cell, key, engine=engine)
+    def trace(key, kept=None):
+        problem, network, descent = assemble(cell, key, kept, engine)
         choose(cell.sweep.metrics, problem, network)
         descents.append(descent)
         product = descent.step_size * descent.weight_decay
@@ -179,7 +179,8 @@ def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
         try:
             traced = eqx.filter_eval_shape(trace, jax.random.key(0))
         except (UnknownNumbers, jax.errors.JAXTypeError):  # a builder that looks at its random numbers
-            traced = trace(jax.random.key(cell.seed))
+            with jax.default_device(host_device()):
+                traced = trace(jax.random.key(cell.seed), built)
             products = [None]  # another seed may have another
     problem, network, descent = traced
     unsampled = isinstance(network, UnsampledProduct)
