@@ -8,6 +8,7 @@ from .measures.metrics import measure as measure
 from .measures.metrics import noisy_test_error as noisy_test_error
 from .measures.noise import NoisyError as NoisyError
 from .measures.regularizers import Regularizer as Regularizer
+from .measures.regularizers import layer_decay as layer_decay
 from .networks.activations import Activation as Activation
 from .networks.builders import layer_product as layer_product
 from .networks.builders import relu_network as relu_network

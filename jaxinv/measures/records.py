@@ -37,7 +37,7 @@ class Recordable(Hashable, Protocol):
         ...
 
 
-TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "precision_bits", "digest", "arguments",
+TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "strength", "precision_bits", "digest", "arguments",
          "stable_step_size", "width_free", "coordinates", "leak", "filled")  # fmt: skip
 """Names in the results and in stored files that a metric of your own cannot have."""
 

@@ -1,6 +1,6 @@
 """Where weights start: Gaussian, orthogonal, balanced or identity layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -71,7 +71,8 @@ def _made(name: str | None, given: Any) -> Callable[..., Any]:
     check_function("init", given, "(keys, sizes)")
 
     def checked(keys, sizes):
-        weights, wanted = list(given(keys, sizes)), [(out, inn) for inn, out in pairwise(sizes)]
+        made, wanted = given(keys, sizes), [(out, inn) for inn, out in pairwise(sizes)]
+        weights = [*made] if isinstance(made, Sequence) else [made]
         shapes = [getattr(weight, "shape", None) for weight in weights]
         if shapes != wanted:
             raise fail("init", f"a function that gives arrays of shapes {wanted}", f"{shapes}", "give (out, in) arrays")

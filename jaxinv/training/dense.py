@@ -19,7 +19,7 @@ from .decay import check_decay
 from .descent import State, advance, start
 from .devices import SPLIT, mesh_of, on_each, release_programs, stack
 from .engine import Progress
-from .precision import check_float32
+from .precision import check_float32, decay_per_step
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
 from .setup import Setup, Standing, check_fit
 
@@ -163,7 +163,8 @@ class Dense:
         check_decay(setup.descent, setup.network)
         dtype = setup.network.weights[0].dtype
         if dtype == jnp.float32:
-            check_float32(float(setup.descent.step_size) * float(setup.descent.weight_decay))
+            taken = decay_per_step(setup.descent, setup.network, setup.problem.measurements)
+            check_float32(taken, setup.descent.regularizer)
         problem, network, descent = cast(tuple(setup), np.float64)
         if self.width is not None:
             network = pad_width(network, self.width)

@@ -70,7 +70,8 @@ class Descent(eqx.Module):
     @property
     def compresses(self) -> bool:
         """Whether compressed data of a linear network give the same gradients (fact 4)."""
-        return self.batches is None and self.loss.is_squared
+        penalty = self.regularizer is None or self.regularizer.compresses
+        return self.batches is None and self.loss.is_squared and penalty
 
     @property
     def rotates(self) -> bool:

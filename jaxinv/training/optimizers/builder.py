@@ -11,9 +11,10 @@ from ...arrays import host_device, is_traced
 from ...checks import ArgumentError, UnknownNumbers, check_count, check_flag, check_number, fail
 from ...draws import Tag
 from ...measures.objective import LOSSES, squared_norm
-from ...measures.regularizers import NONE, REGULARIZERS, WEIGHT_DECAY
+from ...measures.regularizers import NONE, REGULARIZERS, WEIGHT_DECAY, Regularizer, check_penalty
 from ...networks.layers import ActivatedNetwork, LayerProduct
 from ...networks.own import as_network
+from ...networks.unsampled import UnsampledProduct
 from ...problems.problem import Problem
 from ...theory.linearisation import balanced_fit
 from ..descent import Descent
@@ -21,6 +22,9 @@ from .batches import Batches
 from .named import GRADIENT_DESCENT, OPTIMIZERS, Optimizer, Whole
 from .schedules import CONSTANT, SCHEDULES, Schedule
 from .stable import STABLE, check_step_size
+
+USUAL_GAMMA = 0.1
+"""That of a regularizer which is named, where nothing says how strong it is. Ours."""
 
 
 def gradient_descent(
@@ -36,7 +40,7 @@ def gradient_descent(
     schedule: Any = CONSTANT,
     horizon: float | None = None,
     batch_size: int | None = None,
-    regularizer: Any = WEIGHT_DECAY,
+    regularizer: Any = None,
     strength: float | None = None,
     loss: Any = "squared",
     key: Any = None,
@@ -48,9 +52,10 @@ def gradient_descent(
     the step size by a function of step / `horizon`. With `batch_size` each step sees so many samples, in an order that
     `key` decides. Data of linear networks are not compressed then, nor for another loss.
 
-    Defaults are ours: weight_decay = gamma sigma_min(X)^2 sqrt(m/d), or given itself, or 0 where neither is. Another
-    regularizer takes the place of weight decay, and `gamma` its strength to where it weighs as much: at balanced layers
-    whose product is X Y^+, strength * regularizer = (weight_decay/2) sum_l ||W_l||_F^2.
+    Defaults are ours: weight_decay = gamma sigma_min(X)^2 sqrt(m/d), or given itself, or 0 where neither is. A
+    `regularizer` takes the place of weight decay (which is added to it where `weight_decay` is given), and `gamma` sets
+    its strength to where it weighs as much: at balanced layers whose product is X Y^+, strength * regularizer =
+    (weight_decay/2) sum_l ||W_l||_F^2. Where one is named and nothing says how strong it is, gamma is USUAL_GAMMA.
 
     On a problem that a generator made, step_size = m / (L d_w sigma_max(X)^2), which assumes ||A x|| about ||x||, reads
     the shapes of `network` alone, and leaves no margin for deep, narrow ones: they may diverge. sigma are the extreme
@@ -59,46 +64,63 @@ def gradient_descent(
     root mean square weight. On a problem of your own arrays, for networks that are no plain chain, or asked for by
     name, step_size = "stable": see `stable_step_size`. Raises ArgumentError for a bad argument.
     """
-    _check_together(gamma=gamma, weight_decay=weight_decay, strength=strength)
-    network, penalty = as_network(network), REGULARIZERS.find(regularizer)
+    _check_together(gamma, "gamma", weight_decay=weight_decay, strength=strength)
+    network = as_network(network)
     rule, transform = _rule(optimizer, decoupled, momentum)
-    by_decay, by_none = (penalty is REGULARIZERS[name] for name in (WEIGHT_DECAY, NONE))
-    if by_decay and strength is not None:
-        raise ArgumentError(
-            "strength is for another regularizer than weight_decay; pass weight_decay=, or regularizer="
-        )
+    penalty, weight_decay, strength = _penalty(problem, network, regularizer, gamma, weight_decay, strength)
     if step_size is None:
         step_size = _default_step_size(problem, network, rule)
     check_step_size(step_size)
-    if gamma is not None:
-        _, smallest = problem.signal_extremes
-        weight_decay = gamma * smallest**2 * (problem.measurement_dim / problem.signal_dim) ** 0.5
-        if by_none:
-            weight_decay = 0.0
-        elif not by_decay:
-            strength, weight_decay = _as_strong_as(weight_decay, penalty, problem, network.depth), 0.0
     made = Descent(
         _known(step_size),
-        _known(weight_decay or 0.0),
+        _known(0.0 if weight_decay is None else weight_decay),
         rule.momentum if momentum is None else float(momentum),
         transform,
         optimizer=rule,
         schedule=_schedule(schedule, horizon),
         batches=_batches(problem, batch_size, key),
-        strength=_known(strength or 0.0),
-        regularizer=None if by_decay or by_none else penalty,
+        strength=_known(0.0 if strength is None else strength),
+        regularizer=penalty,
         loss=LOSSES.find(loss),
     )
     return made.resolved(problem, network)
 
 
-def _check_together(gamma: Any, **others: Any) -> None:
-    """ArgumentError for what is no number of at least 0, and for gamma beside what it sets."""
-    for name, value in {"gamma": gamma, **others}.items():
-        if value is not None:
-            check_number(name, value)
-        if value is not None and gamma is not None and name != "gamma":
-            raise ArgumentError(f"gamma and {name} exclude each other: gamma sets {name}; pass one of them")
+def _check_together(value: Any, of: str, **others: Any) -> None:
+    """ArgumentError for what is no number of at least 0, and for the argument called `of` beside what it sets."""
+    for name, other in {of: value, **others}.items():
+        if other is not None:
+            check_number(name, other)
+        if other is not None and value is not None and name != of:
+            raise ArgumentError(f"{of} and {name} exclude each other: {of} sets {name}; pass one of them")
+
+
+def _penalty(
+    problem: Problem, network: Any, regularizer: Any, gamma: Any, weight_decay: Any, strength: Any
+) -> tuple[Regularizer | None, Any, Any]:
+    """What is added to the misfit beside weight decay, the weight decay, and the strength of the former."""
+    named = None if regularizer is None else REGULARIZERS.find(regularizer)
+    if named is None and strength is not None:
+        raise fail(
+            "strength", "left out where no regularizer is named", strength, "pass weight_decay=, or regularizer="
+        )
+    if named is REGULARIZERS[NONE]:
+        return None, weight_decay, None
+    if named is REGULARIZERS[WEIGHT_DECAY] and strength is not None:
+        _check_together(strength, "strength", weight_decay=weight_decay)
+        weight_decay, strength = strength, None
+    own = None if named is REGULARIZERS[WEIGHT_DECAY] else named
+    if own is not None and not isinstance(network, UnsampledProduct):
+        check_penalty(own, network, problem.measurements)
+    if named is not None and gamma is None and strength is None and (own is not None or weight_decay is None):
+        gamma = USUAL_GAMMA
+    if gamma is not None:
+        _, smallest = problem.signal_extremes
+        of_gamma = gamma * smallest**2 * (problem.measurement_dim / problem.signal_dim) ** 0.5
+        if own is not None:
+            return own, weight_decay, _as_strong_as(of_gamma, own, problem, network.depth)
+        weight_decay = of_gamma
+    return own, weight_decay, strength
 
 
 def _rule(optimizer: Any, decoupled: bool | None, momentum: Any) -> tuple[Optimizer, Any]:
@@ -140,7 +162,12 @@ def _as_strong_as(weight_decay: Any, penalty: Any, problem: Problem, depth: int)
         return 0.0
     with jax.enable_x64(True), jax.default_device(host_device()), jax.default_matmul_precision("highest"):
         layers = LayerProduct(tuple(map(jnp.asarray, balanced_fit(problem, depth))))
-        size = float(penalty.penalty(layers, jnp.asarray(problem.measurements, jnp.float64)))
+        try:
+            size = float(penalty.penalty(layers, jnp.asarray(problem.measurements, jnp.float64)))
+        except (AttributeError, IndexError, TypeError, ValueError) as error:  # one of a user's, for a network of theirs
+            got = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            raise fail("regularizer", "known at balanced layers of X Y^+ for gamma to set its strength", got,
+                       "pass strength=") from None  # fmt: skip
         of_decay = 0.5 * float(weight_decay) * float(squared_norm(layers))
     if not 0 < size < np.inf:
         raise fail("regularizer", "above 0 at balanced layers of X Y^+ for gamma to set its strength", f"{size:.3g}",
