@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .arrays import is_traced
@@ -88,6 +90,21 @@ def check_number(name: str, value: Any, minimum: float = 0.0, *, strict: bool = 
         raise fail(name, must, shown(value), f"pass {must}")
     if strict and number == minimum:
         raise fail(name, must, repr(value), f"pass {must}")
+
+
+def check_gives_number(name: str, function: Any, takes: str, *shapes: Any) -> None:
+    """ArgumentError unless `function` makes one float of arrays of these `shapes`; nothing is computed."""
+    try:
+        made = jax.eval_shape(function, *shapes)
+        shape, dtype = getattr(made, "shape", None), getattr(made, "dtype", None)
+        if shape == () and dtype is not None and jnp.issubdtype(dtype, jnp.floating):
+            return
+        got = type(made).__name__ if dtype is None else f"{dtype} of shape {shape}"
+    except ArgumentError:
+        raise
+    except Exception as error:
+        got = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    raise fail(name, f"a function of {takes} that gives a number", got, "make it one float, with jax.numpy")
 
 
 def check_matrix(name: str, value: Any, shape: str) -> None:

@@ -1,6 +1,7 @@
 """Gradient descent and its relatives: their parameters, one pure step, and many steps in a compiled loop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -10,12 +11,12 @@ import optax
 from jaxtyping import Array, Float, Integer
 
 from ..arrays import AnyArray
-from ..checks import ArgumentError, check_number, fail
+from ..checks import ArgumentError, check_number, fail, shown
 from ..measures.objective import LOSSES, Loss, Objective
 from ..measures.regularizers import Regularizer
 from ..problems.problem import Problem
 from .optimizers.batches import Batches, Order
-from .optimizers.named import GRADIENT_DESCENT, Optimizer
+from .optimizers.named import GRADIENT_DESCENT, Optimizer, check_optimizer
 from .optimizers.schedules import Schedule
 from .optimizers.stable import check_step_size, stable_step_size
 
@@ -27,17 +28,19 @@ class Descent(eqx.Module):
     """How a network is trained: an update rule, and the objective that it descends.
 
     Step size, weight decay and strength are traced, so one compilation serves a whole grid of them. The rule is
-    `optimizer` with `momentum` (by default heavy ball; 0: plain gradient descent), its step size times `schedule`, on
-    all samples or on `batches` of them. The objective is `loss` + weight decay + `strength` times `regularizer`: see
-    `Objective`. `transform(step_size, weight_decay)` gives an optax transformation of your own in place of the rule. It
-    gets the gradient without weight decay: the decay is its business, and it is held to `weight_decay` before training
-    begins, see `check_decay`. `step_size` may be "stable": then it is the `stable_step_size` of the problem and network
-    that are trained, and `stable` says so. Raises ArgumentError for a bad argument.
+    `optimizer` (by default gradient descent) with `momentum` (by default the optimizer's own), its step size times
+    `schedule`, on all samples or on `batches` of them. The objective is `loss` + weight decay + `strength` times
+    `regularizer`: see `Objective`. Where the optimizer is `decoupled`, weights lose step_size * weight_decay of
+    themselves in a step, beside its direction. `transform(step_size, weight_decay)` gives an optax transformation of
+    your own in place of the rule. It gets the gradient without weight decay: the decay is its business, and it is held
+    to `weight_decay` before training begins, see `check_decay`. `step_size` may be "stable": then it is what
+    `stable_step_size` says of the problem and network that are trained, and `stable` says so. Raises ArgumentError for
+    a bad argument.
     """
 
     step_size: Any
     weight_decay: Scalar
-    momentum: float = eqx.field(static=True, default=0.0)
+    momentum: float = eqx.field(static=True, default=None)  # pyright: ignore[reportAssignmentType]
     transform: Transform | None = eqx.field(static=True, default=None)
     stable: Any = False
     optimizer: Optimizer = eqx.field(static=True, default=GRADIENT_DESCENT)
@@ -47,25 +50,40 @@ class Descent(eqx.Module):
     regularizer: Regularizer | None = eqx.field(static=True, default=None)
     loss: Loss = eqx.field(static=True, default=LOSSES["squared"])
 
+    def __post_init__(self):
+        if self.momentum is None and isinstance(self.optimizer, Optimizer):
+            self.momentum = self.optimizer.momentum
+
     def __check_init__(self):
         check_step_size(self.step_size)
         check_number("weight_decay", self.weight_decay)
         check_number("strength", self.strength)
+        check_optimizer(self.optimizer)
         check_number("momentum", self.momentum)
         if self.momentum >= 1:
             raise ArgumentError(f"momentum must be below 1, got {self.momentum!r}; pass a number in [0, 1)")
-        if self.transform is not None and not callable(self.transform):
+        for name, kind, optional in (("schedule", Schedule, True), ("batches", Batches, True),
+                                     ("regularizer", Regularizer, True), ("loss", Loss, False)):  # fmt: skip
+            given = getattr(self, name)
+            if not (isinstance(given, kind) or (optional and given is None)):
+                raise fail(name, f"a {kind.__name__}", shown(given), f"name it in ji.gradient_descent(..., {name}=)")
+        if self.transform is not None:
+            self._check_transform()
+
+    def _check_transform(self):
+        if not callable(self.transform):
             raise fail("transform", "a function (step_size, weight_decay) -> optax transformation",
                        type(self.transform).__name__, "wrap it: lambda eta, decay: optax.sgd(eta)")  # fmt: skip
-        if self.transform is not None and self.momentum:
-            raise ArgumentError("momentum and transform exclude each other: put the momentum into the transformation")
-        if self.transform is not None and self.schedule is not None:
-            raise ArgumentError("schedule and transform exclude each other: put the schedule into the transformation")
+        beside = {"momentum": self.momentum, "schedule": self.schedule is not None,
+                  "optimizer": self.optimizer != GRADIENT_DESCENT}  # fmt: skip
+        for name, given in beside.items():
+            if given:
+                raise ArgumentError(f"{name} and transform exclude each other: put the {name} into the transformation")
 
     @property
     def is_plain(self) -> bool:
         """Whether it is gradient descent or heavy ball on squared loss and weight decay, all samples at each step."""
-        return self.optimizer is GRADIENT_DESCENT and self.regularizer is None and self.rotates
+        return replace(self.optimizer, momentum=0.0) == GRADIENT_DESCENT and self.regularizer is None and self.rotates
 
     @property
     def compresses(self) -> bool:
@@ -90,8 +108,14 @@ class Descent(eqx.Module):
 
     @property
     def objective(self) -> Objective:
-        """What it descends."""
-        return Objective(self.weight_decay, self.strength, self.regularizer, self.loss)
+        """What it descends.
+
+        Decoupled decay is that of the objective over `Optimizer.gain`. Adam and the like descend none that has it: it
+        counts all the same.
+        """
+        decoupled = self.optimizer.decoupled
+        decay = self.weight_decay / self.optimizer.gain(self.momentum) if decoupled else self.weight_decay
+        return Objective(decay, self.strength, self.regularizer, self.loss)
 
     @property
     def _first_decay(self) -> float | None:
@@ -101,7 +125,11 @@ class Descent(eqx.Module):
         """Itself with a number for its step size, as it is to train `network` on `problem`."""
         if not isinstance(self.step_size, str):
             return self
-        made = stable_step_size(problem, network, self.optimizer.limit), True
+        if self.optimizer.share is not None:
+            raise fail("step_size", "a number for an optimizer whose steps have one size, whatever the gradient's",
+                       repr(self.step_size), "leave it out of ji.gradient_descent")  # fmt: skip
+        pace = self.optimizer.pace(self.momentum) * (1.0 if self.batches is None else self.batches.pace(problem))
+        made = stable_step_size(problem, network) * pace, True
         return eqx.tree_at(lambda descent: (descent.step_size, descent.stable), self, made)
 
     def transformation(self) -> optax.GradientTransformation:

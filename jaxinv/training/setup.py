@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 
-from ..checks import ArgumentError, fail
+from ..checks import ArgumentError, check_gives_number, fail
+from ..measures.objective import LOSSES
 from ..networks.layers import Layers
 from ..networks.unsampled import UnsampledProduct
 from ..problems.problem import Problem
@@ -49,6 +50,14 @@ def check_generated(network: Any) -> None:
         _ = network.weights[0]
 
 
+def check_loss(setup: Setup) -> None:
+    """ArgumentError unless the loss of the descent makes a number of outputs and targets."""
+    problem, network, descent = setup
+    if descent.loss not in LOSSES.ours.values():
+        rows = jax.ShapeDtypeStruct((problem.samples, problem.signal_dim), network.weights[0].dtype)
+        check_gives_number("loss", descent.loss.function, "(outputs, targets)", rows, rows)
+
+
 def check_fit(setup: Setup) -> None:
     """ArgumentError unless the network maps measurements of the problem to its signals, in float32 or float64."""
     problem, network, _ = setup
@@ -66,6 +75,7 @@ def check_fit(setup: Setup) -> None:
                        f"weights of shapes {shapes}", "build it for this problem")  # fmt: skip
     else:
         _check_maps(problem, network)
+    check_loss(setup)
 
 
 def _check_maps(problem: Problem, network: Any) -> None:

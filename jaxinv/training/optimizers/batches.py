@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Integer, UInt32
 
 from ...arrays import AnyArray
+from ...problems.problem import Problem
 
 
 class Order(eqx.Module):
@@ -25,6 +26,14 @@ class Batches(eqx.Module):
 
     words: UInt32[AnyArray, "..."]
     size: int = eqx.field(static=True)
+
+    def pace(self, problem: Problem) -> float:
+        """What times the step size of all samples is as stable in the mean square, 1 / (1 + (s + 1) (1/b - 1/n)).
+
+        b of n samples, s the dimension of the signals. For Gaussian signals of one size in all directions the mean of
+        (Y_b^T Y_b n/b)^2, which decides the mean square of the error, is that factor's inverse times (Y^T Y)^2.
+        """
+        return 1 / (1 + (problem.subspace_dim + 1) * (1 / self.size - 1 / problem.samples))
 
     def start(self, samples: int) -> Order:
         """Before the first step."""

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...arrays import host_device, is_traced
-from ...checks import ArgumentError, UnknownNumbers, check_count, check_flag, check_number, fail
+from ...checks import ArgumentError, UnknownNumbers, check_count, check_flag, check_number, fail, shown
 from ...draws import Tag
 from ...measures.objective import LOSSES, squared_norm
 from ...measures.regularizers import NONE, REGULARIZERS, WEIGHT_DECAY, Regularizer, check_penalty
-from ...networks.layers import ActivatedNetwork, LayerProduct
+from ...networks.layers import LayerProduct
 from ...networks.own import as_network
 from ...networks.unsampled import UnsampledProduct
 from ...problems.problem import Problem
@@ -20,8 +20,9 @@ from ...theory.linearisation import balanced_fit
 from ..descent import Descent
 from .batches import Batches
 from .named import GRADIENT_DESCENT, OPTIMIZERS, Optimizer, Whole
+from .scales import default_decay, default_step_size
 from .schedules import CONSTANT, SCHEDULES, Schedule
-from .stable import STABLE, check_step_size
+from .stable import check_step_size
 
 USUAL_GAMMA = 0.1
 """That of a regularizer which is named, where nothing says how strong it is. Ours."""
@@ -39,7 +40,7 @@ def gradient_descent(
     decoupled: bool | None = None,
     schedule: Any = CONSTANT,
     horizon: float | None = None,
-    batch_size: int | None = None,
+    batch_size: float | None = None,
     regularizer: Any = None,
     strength: float | None = None,
     loss: Any = "squared",
@@ -67,19 +68,22 @@ def gradient_descent(
     _check_together(gamma, "gamma", weight_decay=weight_decay, strength=strength)
     network = as_network(network)
     rule, transform = _rule(optimizer, decoupled, momentum)
-    penalty, weight_decay, strength = _penalty(problem, network, regularizer, gamma, weight_decay, strength)
+    penalty, decay, given = _penalty(problem, network, regularizer, gamma, weight_decay, strength)
+    beta, batches = rule.momentum if momentum is None else float(momentum), _batches(problem, batch_size, key)
+    if rule.decoupled and decay is not None and weight_decay is None and strength is None:  # that of gamma
+        decay = default_decay(USUAL_GAMMA if gamma is None else gamma, decay, problem, network, rule, beta)
     if step_size is None:
-        step_size = _default_step_size(problem, network, rule)
+        step_size = default_step_size(problem, network, rule, beta, batches)
     check_step_size(step_size)
     made = Descent(
         _known(step_size),
-        _known(0.0 if weight_decay is None else weight_decay),
-        rule.momentum if momentum is None else float(momentum),
+        _known(0.0 if decay is None else decay),
+        beta,
         transform,
         optimizer=rule,
         schedule=_schedule(schedule, horizon),
-        batches=_batches(problem, batch_size, key),
-        strength=_known(0.0 if strength is None else strength),
+        batches=batches,
+        strength=_known(0.0 if given is None else given),
         regularizer=penalty,
         loss=LOSSES.find(loss),
     )
@@ -138,22 +142,6 @@ def _rule(optimizer: Any, decoupled: bool | None, momentum: Any) -> tuple[Optimi
     return (rule if decoupled is None else replace(rule, decoupled=decoupled)), None
 
 
-def _default_step_size(problem: Problem, network: Any, rule: Optimizer) -> Any:
-    """Of the paper's setting where the problem and the network are of it, else the stable one."""
-    if rule.share is not None:
-        if is_traced(*network.weights):
-            raise UnknownNumbers(
-                "the step size of this optimizer needs known weights, got traced ones; pass step_size="
-            )
-        squares = sum(float(np.sum(np.square(weight, dtype=np.float64))) for weight in map(np.asarray, network.weights))
-        return rule.share * (squares / sum(weight.size for weight in network.weights)) ** 0.5
-    if not problem.generated or not (network.is_product or isinstance(network, ActivatedNetwork)):
-        return STABLE
-    largest, _ = problem.signal_extremes
-    step_size = problem.measurement_dim / (network.depth * network.width * largest**2)
-    return step_size if rule.limit == 2 else step_size * rule.limit / 2
-
-
 def _as_strong_as(weight_decay: Any, penalty: Any, problem: Problem, depth: int) -> Any:
     """The strength at which the penalty of balanced layers of X Y^+ is that of `weight_decay`."""
     if is_traced(weight_decay, problem.measurements):
@@ -178,13 +166,13 @@ def _as_strong_as(weight_decay: Any, penalty: Any, problem: Problem, depth: int)
 def _schedule(schedule: Any, horizon: Any) -> Schedule | None:
     """What multiplies the step size, None for nothing."""
     factor = SCHEDULES.find(schedule)
+    if horizon is not None:
+        check_number("horizon", horizon, strict=True)
     if factor is SCHEDULES[CONSTANT]:
         return None
     if horizon is None:
-        raise fail(
-            "horizon", f"a number of steps for schedule {schedule!r}", "none", "pass horizon=, the steps to train"
-        )
-    check_number("horizon", horizon, strict=True)
+        raise fail("horizon", f"a number of steps for schedule {shown(schedule)}", "none",
+                   "pass horizon=, the steps to train")  # fmt: skip
     return Schedule(factor, float(horizon))
 
 

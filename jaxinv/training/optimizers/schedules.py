@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
+from ...checks import check_gives_number
 from ...registry import Registry, check_function
 
 
@@ -30,6 +32,7 @@ def _inverse(share: Any) -> Any:
 
 def _made(name: str | None, given: Any) -> Callable[[Any], Any]:
     check_function("schedule", given, "the share of the horizon that has passed")
+    check_gives_number("schedule", given, "the share of the horizon that has passed", jax.ShapeDtypeStruct((), float))
     return given
 
 

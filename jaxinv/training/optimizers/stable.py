@@ -17,11 +17,11 @@ SHARE = 0.8
 """The step size "stable" is this share of 2 / mu_max(K): beyond all of it the linearised descent diverges."""
 
 
-def stable_step_size(problem: Problem, network: Any, limit: float = 2.0) -> float:
-    """0.8 * `limit` / mu_max(K), K the linearisation of training `network` on `problem` (fact 7), where it is larger:
+def stable_step_size(problem: Problem, network: Any) -> float:
+    """0.8 * 2 / mu_max(K), K the linearisation of training `network` on `problem` (fact 7), where it is larger:
     as the network is, or as a balanced product of its depth ends, which matters where ||A x|| is far below ||x||. Ours.
 
-    The limit is 2 for gradient descent; an optimizer that scales gradients has none. K is that of the theory for a
+    Of gradient descent: beyond 2 / mu_max(K) its linearisation diverges. K is that of the theory for a
     layer product, J J^T of the Jacobian J of the outputs on the training pairs for any other network. Of weights that
     were not generated it is sampled by their law, not that of the run's: see `sampled_linearisation`. In float64 on the
     host. Raises ArgumentError where there is no slope at all.
@@ -37,7 +37,7 @@ def stable_step_size(problem: Problem, network: Any, limit: float = 2.0) -> floa
     if not 0 < largest < np.inf:
         raise fail("step_size", "a number, where the network has no slope at its start to choose it by",
                    f"mu_max(K) = {largest:.3g}", "pass a number, or other weights")  # fmt: skip
-    return SHARE * limit / largest
+    return SHARE * 2 / largest
 
 
 def _largest_of_jacobian(network: Any, inputs: Any) -> float:

@@ -1,0 +1,73 @@
+"""Optimizers by name are those of plain numpy loops, on the full data, and reduced and padded as they declare."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxinv as ji
+
+from .plain import RULES, advanced, assert_same, loop, named, reduced_and_padded, tiny
+
+STEPS = 200
+PARTS = tiny()
+SMALL_STEPS = {"muon": {"step_size": 3e-3}}
+"""At its default Muon circles the optimum, where rounding grows like in any chaotic orbit."""
+
+
+def made(name, **options):
+    return named(PARTS, name, **{"gamma": 0.1, **SMALL_STEPS.get(name, {}), **options})
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_optimizer_is_that_of_a_numpy_loop(name):
+    parts = made(name)
+    assert_same(advanced(parts, STEPS), loop(parts, RULES[name], STEPS))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "rotates"),
+    [
+        ("gradient_descent", {"decoupled": True}, True),
+        ("momentum", {"decoupled": True}, True),
+        ("nesterov", {"momentum": 0.7}, True),
+        ("nesterov", {"decoupled": True}, True),
+        ("adam", {"momentum": 0.6}, False),
+        ("adamw", {}, False),
+        ("muon", {"decoupled": False}, False),
+    ],
+)
+def test_a_reduction_that_is_declared_is_exact(name, options, rotates):
+    parts = made(name, **options)
+    weights, trained = reduced_and_padded(parts, STEPS)
+    assert trained == (PARTS.problem.measurement_rank if rotates else PARTS.problem.measurement_dim)
+    assert_same(weights, loop(parts, RULES[name], STEPS))
+
+
+@pytest.mark.parametrize(("name", "decoupled"), [("nesterov", False), ("momentum", True)])
+def test_decay_of_the_first_layer_is_reduced_exactly(name, decoupled):
+    options = {"decoupled": decoupled, "regularizer": "first_layer_decay", "strength": 0.3, "weight_decay": 0.2}
+    parts = named(PARTS, name, **options)
+    weights, trained = reduced_and_padded(parts, STEPS)
+    assert trained == PARTS.problem.measurement_rank
+    assert_same(weights, loop(parts, RULES[name], STEPS, first=0.3))
+
+
+def test_a_run_records_what_it_would_without_reductions():
+    parts = named(PARTS, "nesterov", decoupled=True, regularizer="first_layer_decay", strength=0.3, weight_decay=0.2)
+    metrics = ["loss", "off_subspace_error"]
+    reduced, plain = (ji.train(*parts, steps=STEPS, records=9, metrics=metrics, reduce=flag) for flag in (True, False))
+    for name in metrics:
+        np.testing.assert_allclose(reduced.metrics[name], plain.metrics[name], rtol=1e-10, atol=1e-14)
+    problem, _, descent = parts
+    weights = [np.asarray(weight) for weight in plain.network.weights]
+    gap = np.asarray(problem.signals) - np.asarray(plain.network(problem.measurements))
+    # what stays of the gradient is 1 / (1 - momentum) times it, so the decay beside it counts 1 - momentum times
+    decay = (1 - descent.momentum) * 0.2 * sum(np.sum(weight**2) for weight in weights)
+    expected = 0.5 * (np.sum(gap**2) + decay + 0.3 * np.sum(weights[0] ** 2))
+    assert plain.metrics["loss"][-1] == pytest.approx(expected, rel=1e-12)
+
+
+def test_decoupled_decay_with_momentum_ends_where_coupled_decay_does():
+    ends = [advanced(made("momentum", decoupled=decoupled), 3000) for decoupled in (False, True)]
+    maps = [jnp.linalg.multi_dot(weights[::-1]) for weights in ends]
+    np.testing.assert_allclose(*maps, atol=1e-5)
