@@ -126,6 +126,7 @@ def forget_changed(sweep: Sweep) -> None:
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
     theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
+    theirs += [value for value in sweep.fixed.values() if callable(value)]
     for given in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ()), *theirs):
         function = getattr(given, "function", given)  # that of a Metric
         try:

@@ -73,7 +73,7 @@ def _matrices(weights: Any) -> Any:
 def _made(name: str | None, given: Any) -> Optimizer | Whole:
     if isinstance(given, Optimizer | Whole):
         return given
-    check_function("optimizer", given, "(step_size, weight_decay)")
+    check_function("optimizer", given, "(step_size, weight_decay)", 2)
     return Whole(given)
 
 

@@ -26,8 +26,8 @@ def linearisation_of(problem: Problem, network: LayerProduct) -> Linearisation:
     """
     if isinstance(network, UnsampledProduct):
         return sampled_linearisation(problem, network)
-    if not isinstance(network, LayerProduct):
-        raise fail("network", "a layer product", type(network).__name__, "pass what ji.layer_product made")
+    if not getattr(network, "is_product", False):
+        raise fail("network", "a plain product of layers", type(network).__name__, "pass what ji.layer_product made")
     return linearise(problem, network.weights)
 
 
