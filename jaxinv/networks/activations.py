@@ -48,8 +48,9 @@ def made(name: str | None, given: Any) -> Activation:
         with jax.enable_x64(True), jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
             whole, part = (np.asarray(given(jnp.asarray(rows)), np.float64) for rows in (nodes, nodes[: NODES // 3]))
             power = float(np.sum(weights * whole**2) / np.sum(weights))
-        entrywise = np.allclose(whole[: len(part)], part, equal_nan=True) and whole.shape == nodes.shape
-        got = "one that mixes them" if whole.shape == nodes.shape else f"one that gives shape {whole.shape}"
+        shaped = whole.shape == nodes.shape
+        entrywise = shaped and np.allclose(whole[: NODES // 3], part, equal_nan=True)
+        got = "one that mixes them" if shaped else f"one that gives shape {whole.shape}"
     except Exception as error:
         entrywise, got, power = False, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", 0.0
     if not entrywise:

@@ -104,7 +104,7 @@ def check_maps(problem: Problem, network: Any) -> None:
         return
     rows = jax.ShapeDtypeStruct((2, ends[0]), network.weights[0].dtype)
     try:
-        made = jax.eval_shape(network, rows)
+        made = jax.eval_shape(lambda given: network(given), rows)
         got = f"what gives shape {made.shape}" if hasattr(made, "shape") else f"what gives a {type(made).__name__}"
     except ArgumentError:
         raise
