@@ -151,7 +151,12 @@ def _of_map(function, pool, view, objective):
     """`function` of the coordinates and the map; of a network that is not linear `pool` over those of its Jacobians."""
     if view.end_to_end is not None:
         return function(view.coordinates, view.end_to_end)
-    return pool(jax.vmap(partial(function, view.coordinates))(view.jacobians))
+    return pool(_each(function, view.coordinates, view.jacobians))
+
+
+@partial(jax.jit, static_argnames="function")
+def _each(function, coordinates, matrices):
+    return jax.vmap(partial(function, coordinates))(matrices)
 
 
 def _balancedness(view, objective):
