@@ -1,5 +1,6 @@
 """What is known by name: activations, optimizers, regularizers and the like, ours and those that users register."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -71,7 +72,25 @@ def registered(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_function(kind: str, given: Any, takes: str) -> None:
-    """ArgumentError unless `given` can be called."""
+def all_registered() -> dict[str, dict[str, Any]]:
+    """All that users registered, by kind and name; kinds without any are left out."""
+    return {
+        kind: {name: given for name, (given, _) in registry.added.items()}
+        for kind, registry in REGISTRIES.items()
+        if registry.added
+    }
+
+
+def check_function(kind: str, given: Any, takes: str, count: int = 1) -> None:
+    """ArgumentError unless `given` can be called with `count` arguments; some functions do not tell."""
+    must = f"a name or a function of {takes}"
     if not callable(given):
-        raise fail(kind, f"a name or a function of {takes}", shown(given), "pass one of them")
+        raise fail(kind, must, shown(given), "pass one of them")
+    try:
+        signature = inspect.signature(given)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError as error:
+        raise fail(kind, must, f"one of {signature}: {error}", "pass one of them") from None

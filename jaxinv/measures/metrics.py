@@ -1,6 +1,7 @@
 """Metrics of a network on a problem: those with a name, and what a metric of your own is."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ..arrays import AnyArray
 from ..checks import warn
-from ..networks.own import as_given, as_network
+from ..networks.own import as_given, as_network, check_maps
 from ..problems.coordinates import Coordinates, plain_coordinates
 from ..problems.problem import Problem
 from .objective import Objective
@@ -58,10 +59,17 @@ def measure(problem: Problem, network: Any, weight_decay: float = 0.0) -> dict[s
     `in_sample_noise_sensitivity`, and a warning says so.
 
     The metrics of the subspace are NaN where A R lacks full column rank or fills measurement space. A baseline map is
-    measured as `LayerProduct((map,))`. A network that is not linear has the first two alone, and where the problem has
-    held-out pairs the test error on those.
+    measured as `LayerProduct((map,))`. Balancedness is that of plain products alone.
+
+    A network that is not linear has a map at each point, to first order: its Jacobian there. Those of LOCAL are then
+    the means over the Jacobians at 16 test points, with the largest of them beside as `NAME_worst` (for a linear
+    network, where it is asked for: the same). The points are held-out measurements, evenly spaced, or where the problem
+    has none, noise-free ones sampled of its law with a fixed key. Its test error is that on held-out pairs. For a small
+    noise, `noise_sensitivity` is what the error grows by; for any, see `ji.NoisyError`. Raises ArgumentError for what
+    is no network of that problem.
     """
     network = as_network(network)
+    check_maps(problem, network)
     with jax.default_matmul_precision("highest"):
         view = view_of_weights(plain_coordinates(problem), network)
         names = available(network, problem)
@@ -72,9 +80,17 @@ def measure(problem: Problem, network: Any, weight_decay: float = 0.0) -> dict[s
 def available(network: Any, problem: Problem) -> tuple[str, ...]:
     """The names of the metrics that `network` has on `problem`: see `measure`."""
     if not network.is_linear:
-        return ANY_NETWORK if problem.held_out is None else (*ANY_NETWORK, *MONTE_CARLO)
-    names = [in_sample_name(name, problem) for name in NAMES]
-    return (*names, *MONTE_CARLO[1:]) if problem.tests_on_pairs else tuple(names)
+        names = [*ANY_NETWORK, *LOCAL, *WORST]
+        pairs = MONTE_CARLO if problem.held_out is not None else ()
+    else:
+        names = [name for name in NAMES if name != BALANCEDNESS or network.is_product]
+        pairs = MONTE_CARLO[1:] if problem.tests_on_pairs else ()
+    return *(in_sample_name(name, problem) for name in names), *pairs
+
+
+def known(network: Any, problem: Problem) -> tuple[str, ...]:
+    """The names that can be asked for: those available, and for a linear network the worst of its one map."""
+    return tuple(dict.fromkeys([*available(network, problem), *(in_sample_name(name, problem) for name in WORST)]))
 
 
 def in_sample_name(name: str, problem: Problem) -> str:
@@ -106,26 +122,41 @@ def _regression_error(view, objective):
     return jnp.sqrt(squares) / signal_norm
 
 
-def _off_subspace_error(view, objective):
-    return spectral_norm(view.end_to_end @ view.coordinates.off_basis)
+def _off_subspace_error(coordinates, matrix):
+    return spectral_norm(matrix @ coordinates.off_basis)
 
 
-def _off_subspace_gain(view, objective):
-    off_subspace = view.end_to_end @ view.coordinates.off_basis
+def _off_subspace_gain(coordinates, matrix):
+    off_subspace = matrix @ coordinates.off_basis
     return jnp.linalg.norm(off_subspace) if off_subspace.size else jnp.full((), jnp.nan, off_subspace.dtype)
 
 
-def _noise_gain(view, objective):
-    return jnp.linalg.norm(view.end_to_end)
+def _noise_gain(coordinates, matrix):
+    return jnp.linalg.norm(matrix)
 
 
-def _oracle_distance(view, objective):
-    oracle = view.coordinates.oracle
-    return spectral_norm(view.end_to_end - oracle) / spectral_norm(oracle)
+def _oracle_distance(coordinates, matrix):
+    return spectral_norm(matrix - coordinates.oracle) / spectral_norm(coordinates.oracle)
 
 
-def _effective_rank(view, objective):
-    return entropy_rank(jnp.linalg.svd(finite(view.end_to_end), compute_uv=False))
+def _effective_rank(coordinates, matrix):
+    return entropy_rank(jnp.linalg.svd(finite(matrix), compute_uv=False))
+
+
+def _noise_sensitivity(coordinates, matrix):
+    return error_halves(coordinates, matrix)[1]
+
+
+def _of_map(function, pool, view, objective):
+    """`function` of the coordinates and the map; of a network that is not linear `pool` over those of its Jacobians."""
+    if view.end_to_end is not None:
+        return function(view.coordinates, view.end_to_end)
+    return pool(_each(function, view.coordinates, view.jacobians))
+
+
+@partial(jax.jit, static_argnames="function")
+def _each(function, coordinates, matrices):
+    return jax.vmap(partial(function, coordinates))(matrices)
 
 
 def _balancedness(view, objective):
@@ -159,26 +190,34 @@ def _held_out_squares(view):
     return jnp.sum((outputs - signals) ** 2, axis=1), jnp.sum(signals**2, axis=1)
 
 
-def _noise_sensitivity(view, objective):
-    return error_halves(view.coordinates, view.end_to_end)[1]
-
-
-METRICS: dict[str, Callable[[View, Any], Any]] = {
-    "loss": _loss,
-    "regression_error": _regression_error,
+LOCAL: dict[str, Callable[[Coordinates, Any], Any]] = {
     "off_subspace_error": _off_subspace_error,
     "off_subspace_gain": _off_subspace_gain,
     "noise_gain": _noise_gain,
     "oracle_distance": _oracle_distance,
     "effective_rank": _effective_rank,
-    "balancedness": _balancedness,
-    "test_error": _test_error,
     "noise_sensitivity": _noise_sensitivity,
+}
+"""Functions of the coordinates and a map, or a Jacobian."""
+
+BALANCEDNESS = "balancedness"
+_MEANS = {name: partial(_of_map, function, jnp.mean) for name, function in LOCAL.items()}
+
+METRICS: dict[str, Callable[[View, Any], Any]] = {
+    "loss": _loss,
+    "regression_error": _regression_error,
+    **{name: _MEANS[name] for name in LOCAL if name != "noise_sensitivity"},
+    BALANCEDNESS: _balancedness,
+    "test_error": _test_error,
+    "noise_sensitivity": _MEANS["noise_sensitivity"],
 }
 """Functions of a view and the objective, by name; `measure` says what they are."""
 
 NAMES = tuple(METRICS)
 """Those that a linear network has on a problem whose law is known."""
+
+WORST = {f"{name}_worst": partial(_of_map, function, jnp.max) for name, function in LOCAL.items()}
+"""The largest over the Jacobians of a network that is not linear."""
 
 ANY_NETWORK = ("loss", "regression_error")
 """Those that every network has."""
@@ -186,12 +225,13 @@ ANY_NETWORK = ("loss", "regression_error")
 MONTE_CARLO = ("test_error", "test_error_standard_error")
 """Those that any network has on held-out pairs."""
 
-IN_SAMPLE = {name: f"in_sample_{name}" for name in ("test_error", "noise_sensitivity")}
+IN_SAMPLE = {name: f"in_sample_{name}" for name in ("test_error", "noise_sensitivity", "noise_sensitivity_worst")}
 """What metrics of fresh signals are called where only the training signals are known."""
 
-EVERY_METRIC = METRICS | {other: METRICS[name] for name, other in IN_SAMPLE.items()}
+EVERY_METRIC = METRICS | WORST
+EVERY_METRIC |= {other: EVERY_METRIC[name] for name, other in IN_SAMPLE.items()}
 EVERY_METRIC["test_error_standard_error"] = _test_error_standard_error
-"""`METRICS`, and those of problems of your own arrays."""
+"""`METRICS`, the worst, and those of problems of your own arrays."""
 
 
 def error_halves(

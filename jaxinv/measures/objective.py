@@ -35,7 +35,7 @@ def misfit(outputs: Rows, targets: Rows, residual: Any = 0.0) -> Float[Array, ""
 def _made(name: str | None, given: Any) -> Loss:
     if isinstance(given, Loss):
         return given
-    check_function("loss", given, "(outputs, targets)")
+    check_function("loss", given, "(outputs, targets)", 2)
     return Loss(given)
 
 

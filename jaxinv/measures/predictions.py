@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import theory
+from ..checks import fail
 from ..theory import contraction, wide_extremes, wide_linearisation
 from .curves import each_run, run_steps_to_each, settled, steps_to
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def _at_weights(problem: Any, network: Any) -> Any:
-    """The linearisation at the weights that the network has."""
+    """The linearisation at the weights that the network has. ArgumentError unless it is their plain product."""
+    if not network.is_product:
+        raise fail("network", "a plain product of layers", type(network).__name__, "pass linearise=")
     return theory.linearise(problem, network.weights)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Integer
 
 from ..checks import ArgumentError, check_count, check_known, fail, shown
+from ..networks.own import as_given
 from ..problems.problem import Problem
-from .metrics import EVERY_METRIC, IN_SAMPLE, available, in_sample_name
+from .metrics import BALANCEDNESS, EVERY_METRIC, IN_SAMPLE, available, in_sample_name, known
 from .objective import Objective
 from .view import View
 
@@ -50,18 +51,21 @@ def choose(wanted: Sequence[str | Recordable] | None, problem: Problem, network:
     Metrics of fresh signals are called in-sample where `problem` knows no others than those trained on.
     Raises ArgumentError for a metric that the network does not have on that problem.
     """
-    known = available(network, problem)
     if wanted is None:
-        return known
+        return available(network, problem)
+    names = known(network, problem)
     chosen: list[str | Recordable] = ["loss"]
     for metric in wanted:
         name = in_sample_name(metric, problem) if isinstance(metric, str) else metric
-        chosen.append(name if name in known else metric)
+        chosen.append(name if name in names else metric)
         if metric == "test_error" and not network.is_linear and problem.held_out is None:
             raise fail("metric 'test_error'", "of a problem with held-out pairs, for a network that is not linear",
                        "one without", "pass held_out=(signals, measurements) to ji.Problem")  # fmt: skip
+        if metric == BALANCEDNESS and not network.is_product:
+            raise fail(f"metric {metric!r}", "of a plain product of layers", type(as_given(network)).__name__,
+                       "leave it out")  # fmt: skip
         if isinstance(metric, str):
-            check_known("metric", str(chosen[-1]), known)
+            check_known("metric", str(chosen[-1]), names)
     return tuple(dict.fromkeys(chosen))
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..checks import fail
 from ..registry import Registry, check_function
 
 
@@ -29,15 +30,32 @@ class Activation:
             return float(self.function(jnp.zeros(()))) == 0
 
 
+NODES = 100
+"""Of the quadrature of gains."""
+
+
 def made(name: str | None, given: Any) -> Activation:
-    """The activation that a user's function is, its gain by quadrature. Raises ArgumentError for no function."""
+    """The activation that a user's function is, its gain by quadrature, 1 where that is no number.
+
+    Raises ArgumentError for what is no function of arrays, entry by entry.
+    """
     if isinstance(given, Activation):
         return given
     check_function("activation", given, "an array")
-    nodes, weights = np.polynomial.hermite_e.hermegauss(100)
-    with jax.ensure_compile_time_eval():
-        power = np.sum(weights * np.asarray(given(jnp.asarray(nodes)), np.float64) ** 2) / np.sum(weights)
-    return Activation(given, float(power**-0.5) if power > 0 else 1.0)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    try:
+        # always in float64, as the gain is part of the numbers
+        with jax.enable_x64(True), jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
+            whole, part = (np.asarray(given(jnp.asarray(rows)), np.float64) for rows in (nodes, nodes[: NODES // 3]))
+            power = float(np.sum(weights * whole**2) / np.sum(weights))
+        shaped = whole.shape == nodes.shape
+        entrywise = shaped and np.allclose(whole[: NODES // 3], part, equal_nan=True)
+        got = "one that mixes them" if shaped else f"one that gives shape {whole.shape}"
+    except Exception as error:
+        entrywise, got, power = False, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}", 0.0
+    if not entrywise:
+        raise fail("activation", "a function of arrays, entry by entry", got, "compute with jax.numpy")
+    return Activation(given, power**-0.5 if 0 < power < np.inf else 1.0)
 
 
 ACTIVATIONS: Registry[Activation] = Registry(

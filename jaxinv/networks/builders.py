@@ -44,14 +44,19 @@ def layer_product(
     """
     how = ACTIVATIONS.find(activation)
     build = ARCHITECTURES.find(architecture)
-    if nonlinear_layers is not None and check_count("nonlinear_layers", nonlinear_layers) > depth - 1:
-        raise fail("nonlinear_layers", f"at most the {depth - 1} hidden layers", nonlinear_layers, "pass None for all")
-    plain = init == "fan_in" and activation == "linear" and architecture == "product"
     sizes = _sizes(problem, width, depth, init, scale)
-    weights = sum(out * inn for inn, out in pairwise(sizes))
-    if plain and depth > 1 and (engine in ("width_free", "gradient_flow") or weights > MOST_WEIGHTS):
+    hidden = len(sizes) - 2
+    if nonlinear_layers is not None and check_count("nonlinear_layers", nonlinear_layers) > hidden:
+        raise fail("nonlinear_layers", f"at most the {hidden} hidden layers", nonlinear_layers, "pass None for all")
+    plain = (init, activation, architecture) == ("fan_in", "linear", "product")
+    count = sum(out * inn for inn, out in pairwise(sizes))
+    if plain and hidden and (engine in ("width_free", "gradient_flow") or count > MOST_WEIGHTS):
         return UnsampledProduct(jax.random.fold_in(key, Tag.WEIGHTS), tuple(sizes), float(scale))
-    weights = _initial(key, problem, width, depth, init, scale)
+    if count > MOST_WEIGHTS:
+        raise fail("width", f"one with at most {MOST_WEIGHTS:,} weights", f"{width} with {count:,}",
+                   "pass less; those of plain fan_in products need not exist")  # fmt: skip
+    made = INITIALIZERS.find(init)(_layer_keys(key, hidden + 1), sizes)
+    weights = [scale * weight for weight in made]
     if how.gain != 1:
         activates = ActivatedNetwork(tuple(weights), how, nonlinear_layers).activates()
         weights = [how.gain * one if follows else one for one, follows in zip(weights, activates, strict=True)]
@@ -75,12 +80,6 @@ def relu_network(
     """
     network = layer_product(key, problem, width=width, depth=depth, init=init, scale=scale, activation="relu")
     return ReluNetwork(network.weights)
-
-
-def _initial(key, problem, width, depth, init, scale):
-    """The weights of an initialization by name, every layer times `scale`. Checks the arguments."""
-    sizes = _sizes(problem, width, depth, init, scale)
-    return [scale * weight for weight in INITIALIZERS.find(init)(_layer_keys(key, depth), sizes)]
 
 
 def _sizes(problem, width, depth, init, scale):

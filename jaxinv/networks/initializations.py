@@ -68,7 +68,7 @@ def zero_asymmetric(keys, sizes):
 
 
 def _made(name: str | None, given: Any) -> Callable[..., Any]:
-    check_function("init", given, "(keys, sizes)")
+    check_function("init", given, "(keys, sizes)", 2)
 
     def checked(keys, sizes):
         made, wanted = given(keys, sizes), [(out, inn) for inn, out in pairwise(sizes)]

@@ -120,7 +120,7 @@ def _linear(name: str, weights: Any, activation: Activation) -> Any:
 
 
 def _made(name: str | None, given: Any) -> Architecture:
-    check_function("architecture", given, "(weights, activation, nonlinear_layers)")
+    check_function("architecture", given, "(weights, activation, nonlinear_layers)", 3)
     return given
 
 

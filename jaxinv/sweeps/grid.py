@@ -19,7 +19,7 @@ from ..networks.builders import layer_product
 from ..networks.own import as_network
 from ..networks.unsampled import UnsampledProduct
 from ..problems.generators import subspace_problem
-from ..registry import registered
+from ..registry import all_registered, registered
 from ..training.engine import ENGINES, WIDTH_FREE
 from ..training.optimizers.builder import gradient_descent
 from ..training.setup import Setup
@@ -27,6 +27,7 @@ from ..training.width_free.scope import check_tolerance
 from .digests import canonical, digest
 from .keyed import same_call, with_key
 from .method import SELECTS, Method, check_alone
+from .trees import PACKAGE, public_name
 
 NUMERICS = 3
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
@@ -177,6 +178,8 @@ class Sweep:
         steps = [cell.record_steps for cell in cells] if callable(self.steps) or callable(self.records) else None
         plain = {} if steps else {"steps": self.steps, "records": self.records}
         shared = [self.shared_content(), self.precision, *([] if self.method is None else [self.method])]
+        if theirs := {digest(own): own for cell in cells if (own := cell.registered)}:
+            shared.append(sorted(theirs))
         return digest([axes, points, dict(self.fixed), cells[0].arguments, steps, plain, shared])
 
     def shared_content(self) -> dict[str, str]:
@@ -188,6 +191,9 @@ class Sweep:
         parts = {"builders": {"problem": self.problem, "network": self.network, "descent": self.descent},
                  "metrics": None if self.metrics is None else list(self.metrics), "engine": self.engine,
                  "reduce": self.reduce, "random": random, "numerics": NUMERICS}  # fmt: skip
+        ours = (str(public_name(builder)).startswith(f"{PACKAGE}:") for builder in parts["builders"].values())
+        if (theirs := all_registered()) and not all(ours):  # a builder of the user's may name any of them
+            parts["registered"] = theirs
         return {name: digest(part) for name, part in parts.items()}
 
 
@@ -223,6 +229,11 @@ class Cell:
     def built_from(self) -> tuple[int | str, ...]:
         """Equal for cells that share problem and network, but for the last entry for those that share the problem."""
         return self.seed, *(same_call(arguments) for arguments in [*self.arguments.values()][:2])
+
+    @property
+    def registered(self) -> list[dict[str, Any]]:
+        """What users registered under names that are among its arguments."""
+        return [own for arguments in self.arguments.values() if (own := registered(arguments))]
 
     def call(self, function: Callable[..., Any], what: str, **more: Any) -> Any:
         """`function` of those of the cell's arguments, and of `more`, that it asks for by name."""
@@ -262,8 +273,8 @@ class Cell:
         content = {"arguments": self.arguments, "seed": self.seed, "record_steps": self.record_steps}
         shared = self.sweep.shared_content() if shared is None else shared
         by = digest(engine if engine == "dense" else [engine, float(self.sweep.tolerance)])
-        if theirs := [own for arguments in self.arguments.values() if (own := registered(arguments))]:
-            content["registered"] = theirs
+        if self.registered:
+            content["registered"] = self.registered
         return digest({**content, **shared, "engine": by, "precision": precision})
 
 

@@ -261,6 +261,7 @@ def method_blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterat
 def alike(setups: Sequence[Setup]) -> list[list[int]]:
     """Indices of the setups that one block can hold: what only building tells, such as a rank, may set them apart."""
     groups: dict[Any, list[int]] = {}
-    for i, (problem, _, descent) in enumerate(setups):
-        groups.setdefault((problem.measurement_rank, jax.tree.structure(descent)), []).append(i)
+    for i, (problem, network, descent) in enumerate(setups):
+        kind = problem.measurement_rank, jax.tree.structure((network, descent))
+        groups.setdefault(kind, []).append(i)
     return list(groups.values())

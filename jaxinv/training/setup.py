@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 
-from ..checks import ArgumentError, check_gives_number, fail
+from ..checks import check_gives_number, fail
 from ..measures.objective import LOSSES
-from ..networks.layers import Layers
+from ..networks.own import check_maps
 from ..networks.unsampled import UnsampledProduct
 from ..problems.problem import Problem
 from .descent import Descent, State
@@ -65,30 +65,5 @@ def check_fit(setup: Setup) -> None:
     dtypes = {str(weight.dtype) for weight in network.weights}
     if dtypes not in ({"float32"}, {"float64"}):
         raise fail("network", "of float32 or float64 weights", " and ".join(sorted(dtypes)), "cast its weights")
-    if isinstance(network, Layers) and network.is_chain:
-        sizes = [network.weights[0].shape[1], *(weight.shape[0] for weight in network.weights)]
-        chain = all(weight.shape[1] == size for weight, size in zip(network.weights, sizes, strict=False))
-        ends = problem.measurement_dim, problem.signal_dim
-        if not chain or (sizes[0], sizes[-1]) != ends:
-            shapes = ", ".join(str(weight.shape) for weight in network.weights)
-            raise fail("network", f"a chain of layers from {ends[0]} measurements to {ends[1]} unknowns",
-                       f"weights of shapes {shapes}", "build it for this problem")  # fmt: skip
-    else:
-        _check_maps(problem, network)
+    check_maps(problem, network)
     check_loss(setup)
-
-
-def _check_maps(problem: Problem, network: Any) -> None:
-    """ArgumentError unless the network takes rows of measurements and gives rows of signals."""
-    wanted, got = (2, problem.signal_dim), None
-    try:
-        made = jax.eval_shape(network, jax.ShapeDtypeStruct((2, problem.measurement_dim), network.weights[0].dtype))
-        got = f"what gives shape {getattr(made, 'shape', type(made).__name__)}"
-        if made.shape == wanted:
-            return
-    except ArgumentError:
-        raise
-    except Exception as error:
-        got = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    rows = f"2 rows of {problem.measurement_dim} measurements to 2 rows of {problem.signal_dim} unknowns"
-    raise fail("network", f"a map of {rows}", got, "build it for this problem; jax.vmap makes rows of vectors")

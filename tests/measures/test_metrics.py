@@ -92,10 +92,11 @@ def test_without_weights_balancedness_alone_is_nan():
             assert float(metric(blind, Objective(0.1))) == float(metric(whole, Objective(0.1))), name
 
 
-def test_a_relu_network_has_the_loss_the_regression_error_and_the_error_on_held_out_pairs():
+def test_a_relu_network_has_the_loss_the_regression_error_and_the_error_on_held_out_pairs_beside_local_ones():
     problem, network, _ = relu_setup()
     measured = ji.measure(problem, network, 0.3)
-    assert set(measured) == {"loss", "regression_error", "test_error", "test_error_standard_error"}
+    everywhere = {"loss", "regression_error", "test_error", "test_error_standard_error"}
+    assert set(measured) == {*everywhere, *metrics.LOCAL, *metrics.WORST}
     apart = np.linalg.norm(network(problem.measurements) - problem.signals)
     assert float(measured["regression_error"]) == pytest.approx(apart / np.linalg.norm(problem.signals), rel=1e-12)
     squares = sum(np.sum(np.asarray(weight) ** 2) for weight in network.weights)

@@ -104,7 +104,7 @@ def _made(name: str | None, given: Any) -> Optimizer | Whole:
         check_optimizer(given)
     if isinstance(given, Optimizer | Whole):
         return given
-    check_function("optimizer", given, "(step_size, weight_decay)")
+    check_function("optimizer", given, "(step_size, weight_decay)", 2)
     return Whole(given)
 
 

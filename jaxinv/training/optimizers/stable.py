@@ -7,6 +7,7 @@ import numpy as np
 
 from ...arrays import cast, host_device, is_traced
 from ...checks import UnknownNumbers, check_number, fail
+from ...networks.own import check_maps
 from ...problems.problem import Problem
 from ...theory.linearisation import balanced_fit, linearise
 from ..precision import run_settings
@@ -31,6 +32,7 @@ def stable_step_size(problem: Problem, network: Any) -> float:
     if network.is_product:
         largest = linearisation_of(problem, network).largest()
     else:
+        check_maps(problem, network)
         largest = _largest_of_jacobian(network, problem.measurements)
     if largest > 0:
         largest = max(largest, linearise(problem, balanced_fit(problem, network.depth)).largest())

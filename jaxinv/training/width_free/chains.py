@@ -3,13 +3,14 @@
 It takes of a hidden space no more than the directions that the data come to and those that the outputs come from.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from jaxtyping import Float
 
 from ...checks import fail
 from ...draws import normal
-from ...networks.layers import LayerProduct
 from ...networks.unsampled import UnsampledProduct
 from ...problems.problem import Problem
 from ...theory.linearisation import Linearisation, linearise
@@ -19,15 +20,15 @@ FOLD = 3
 """Of the network's key: its runs take the random numbers of others."""
 
 
-def linearisation_of(problem: Problem, network: LayerProduct) -> Linearisation:
+def linearisation_of(problem: Problem, network: Any) -> Linearisation:
     """The linearisation of training `network` on `problem` (fact 7 of `jaxinv.theory`): at its weights, or their law.
 
-    Raises ArgumentError where it is not a layer product.
+    Raises ArgumentError where it is not a plain product of layers.
     """
     if isinstance(network, UnsampledProduct):
         return sampled_linearisation(problem, network)
-    if not isinstance(network, LayerProduct):
-        raise fail("network", "a layer product", type(network).__name__, "pass what ji.layer_product made")
+    if not getattr(network, "is_product", False):
+        raise fail("network", "a plain product of layers", type(network).__name__, "pass what ji.layer_product made")
     return linearise(problem, network.weights)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from ...checks import ArgumentError, fail
 from ...measures.records import Chosen
 from ...networks.layers import LayerProduct
+from ...networks.own import as_given
 from ...networks.unsampled import UnsampledProduct
 from ...problems.problem import Problem
 from ..descent import Descent
@@ -50,7 +51,9 @@ def outside(setup: Setup, asked: Chosen, reduce: bool = True) -> str:
     problem, network, descent = setup
     rank = problem.measurement_rank
     if type(network) not in (LayerProduct, UnsampledProduct):
-        return f"trains layer products, got {type(network).__name__}: its signals do not stay in few directions"
+        return (
+            f"trains layer products, got {type(as_given(network)).__name__}: its signals do not stay in few directions"
+        )
     if network.depth < 2:
         return "reduces hidden layers, got a network of depth 1, which has none"
     if not descent.is_plain:
