@@ -104,3 +104,16 @@ def test_values_go_where_the_gains_are_largest():
     values = np.array([[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]])
     gains = np.array([[0.1, 0.3, 0.2], [0.3, 0.3, 0.9]])
     np.testing.assert_array_equal(structure.values_by_pair(values, gains), [[1, 3, 2], [5, 4, 6]])
+
+
+@pytest.mark.parametrize(("depth", "condition_number"), [(1, 1.0), (2, 3.0), (4, 1.0)])
+def test_the_sharpness_is_the_largest_eigenvalue_of_k(depth, condition_number):
+    sizes = {**SIZES, "subspace_dim": 3, "condition_number": condition_number}
+    problem, network, descent = setup(width=15, depth=depth, **sizes)
+    own = [ji.Metric("sharpness", structure.sharpness), ji.Metric("map", structure.end_to_end, ("row", "column"))]
+    run = ji.train(problem, network, descent, steps=30, records=2, metrics=own)
+    for weights, found in zip((network.weights, run.network.weights), run.metrics["sharpness"], strict=True):
+        assert found == pytest.approx(theory.linearise(problem, weights).largest(), rel=1e-10)
+    np.testing.assert_allclose(run.metrics["map"][-1], run.network.end_to_end(), rtol=1e-10, atol=1e-12)
+    lost = ji.LayerProduct(tuple(jnp.full_like(weight, jnp.inf) for weight in network.weights))
+    assert depth == 1 or np.isnan(structure.sharpness(plain_coordinates(problem), lost))
