@@ -53,6 +53,8 @@ from .settling import FIRST_ORDER as FIRST_ORDER
 from .settling import FirstOrder as FirstOrder
 from .settling import first_order as first_order
 from .settling import plateau as plateau
+from .sharpness import balanced_sharpness as balanced_sharpness
+from .sharpness import optimum_sharpness as optimum_sharpness
 from .start import initial_off_subspace_gain as initial_off_subspace_gain
 from .start import oracle_noise_gain as oracle_noise_gain
 from .trajectories import Parsimony as Parsimony

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..arrays import numerical_rank, rounding
+from ..arrays import numerical_rank
 from ..checks import fail
 from ..problems.problem import Problem
+
+SPANNED = 1e-10
+"""Singular values above this share of the largest count as directions."""
 
 
 def mode_flow(times: Any, correlation: Any, start: Any) -> Any:
@@ -177,7 +180,7 @@ def parsimony(problem: Problem, weights: Sequence[Any]) -> Parsimony:
                        "start orthogonally")  # fmt: skip
     rows, targets, power, whitened = _compressed(problem)
     left, modes, right = np.linalg.svd(targets.T @ rows, full_matrices=False)
-    known = numerical_rank(modes, rounding(modes))
+    known = numerical_rank(modes, SPANNED)
     left, modes, right = left[:, :known], modes[:known], right[:known]
     carried = [np.eye(size)]
     for layer, value in zip(layers, rest, strict=True):
@@ -215,7 +218,7 @@ def _correlation(problem: Problem):
 def _basis(columns):
     """Orthonormal columns that span those given."""
     left, values, _ = np.linalg.svd(columns, full_matrices=False)
-    return left[:, : numerical_rank(values, 1e4 * rounding(columns))]
+    return left[:, : numerical_rank(values, SPANNED)]
 
 
 def _mean_exponential(x):
