@@ -38,7 +38,7 @@ def edge_descent(problem, network, *, multiple, at="start", gamma=None):
 
 def grids(preset):
     """From a fan-in start, from small weights and with weight decay, by depth and step size."""
-    seeds, widths, steps = {"quick": (3, [16, 64], 1500), "paper": (8, [100, 400], 4000)}[preset]
+    seeds, widths, steps = {"quick": (3, [16, 64], 1500), "paper": (8, [100, 400], 2000)}[preset]
     own = ["loss", ji.Metric("sharpness", structure.sharpness)]
 
     def grid(multiples, widths=widths[-1:], steps=steps, **fixed):
@@ -58,7 +58,7 @@ def analyse(runs):
 
     def at_optimum(depth, seed):
         setup = runs["decay"].build(depth=depth, seed=seed)
-        return theory.optimum_sharpness(setup.problem, depth, setup.descent.weight_decay)
+        return theory.optimum_sharpness(setup.problem, setup.network.depth, setup.descent.weight_decay)
 
     made = {name: xarray.Dataset({"eta_mu": run["step_size"] * run["sharpness"]}) for name, run in runs.items()}
     optimum = xarray.apply_ufunc(at_optimum, *(runs["decay"][axis] for axis in ("depth", "seed")), vectorize=True)
@@ -71,9 +71,9 @@ def part(values, above):
 
 
 def draw(runs):
-    """eta mu_max along training at the middle depth, from a fan-in start (a) and from small weights (b), by step size.
+    """eta mu_max along training from a fan-in start (a) and small weights (b), where it ends (c), and with decay (d).
 
-    Below, where it ends: without decay by depth and width (c), with decay beside the optimum (d). Ranges over seeds.
+    Step sizes are multiples of 2/mu_max(K): eta_0 at the start, eta_* at the balanced fit. Dashed: the narrow network.
     """
     start, decay, depths = runs["start"], runs["decay"], runs["start"]["depth"].values.tolist()
     middle, wide, at_end = depths[len(depths) // 2], start["width"].values[-1], "step size $\\eta/\\eta_0$"
@@ -98,7 +98,7 @@ def draw(runs):
     )
     for panel, title, x in zip(axes.values(), titles, [plots.STEP] * 2 + [at_end] * 2, strict=True):
         panel.axhline(EDGE, color=plots.NO_DECAY, linewidth=0.8, label="edge")
-        plots.log_log(panel, x, "$\\eta\\,\\mu_{max}$", title)
+        plots.log_log(panel, x, "$\\eta\\,\\mu_\\mathrm{max}$", title)
         panel.set(xscale="log" if x == plots.STEP else "linear", yscale="linear", ylim=(0, 3.8))
         plots.legend(panel, "upper right" if panel is axes["start"] else "upper left", ncols=2)
     return figure

@@ -63,3 +63,4 @@ from .trajectories import balanced_flow as balanced_flow
 from .trajectories import mode_flow as mode_flow
 from .trajectories import mode_recursion as mode_recursion
 from .trajectories import parsimony as parsimony
+from .trajectories import whitened as whitened

@@ -19,6 +19,23 @@ SPANNED = 1e-10
 """Singular values above this share of the largest count as directions."""
 
 
+def whitened(problem: Problem, *, fills: bool = False) -> Problem:
+    """`problem` with its measurements whitened, Y^T Y a projector, and its signals over their largest singular value.
+
+    The operator is followed by T that takes Y to the isometry of its polar decomposition. The singular values of C are
+    then those of X. `fills` adds to the measurements what no signal explains, so that Y^T Y = I: it takes as many
+    samples as measurements. For problems without noise.
+    """
+    signals, operator = (np.asarray(each, np.float64) for each in (problem.signals, problem.operator))
+    signals = signals / np.linalg.norm(signals, 2)
+    samples, values, right = np.linalg.svd(signals @ operator.T)
+    rank, size = problem.measurement_rank, problem.measurement_dim
+    if fills and len(samples) < size:
+        raise fail("samples", f"at least {size}, the measurements", len(samples), "generate more")
+    scale, kept = np.append(1 / values[:rank], np.ones(size - rank)), size if fills else rank
+    return Problem((right.T * scale) @ right @ operator, signals, samples[:, :kept] @ right[:kept])
+
+
 def mode_flow(times: Any, correlation: Any, start: Any) -> Any:
     """a(t)^2 of the gradient flow da/dt = a (correlation - a^2), a(0)^2 = `start`: what two layers make of a mode.
 

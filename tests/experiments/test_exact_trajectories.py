@@ -52,17 +52,11 @@ def judge(experiment, runs, derived):
     return judged
 
 
-def test_the_data_are_whitened_and_their_correlation_has_the_values_of_the_signals(runs):
-    for fills, filled in ((False, 2), (True, 5)):
-        problem, network, _ = runs["depth_2"].build(fills=fills, aligned=True, seed=1)
-        rows, signals = np.asarray(problem.measurements), np.asarray(problem.signals)
-        np.testing.assert_allclose(np.linalg.svd(rows, compute_uv=False), [1] * filled + [0] * (5 - filled), atol=1e-12)
-        values = np.linalg.svd(signals.T @ rows, compute_uv=False)
-        np.testing.assert_allclose(values, [1, 1 / 3, 0, 0, 0], atol=1e-12)
-        operator = np.asarray(problem.operator)
-        # beside the measured subspace there is what the signals do not explain
-        np.testing.assert_allclose(signals.T @ (rows - signals @ operator.T), 0, atol=1e-12)
-        assert [np.ptp(np.linalg.svd(w, compute_uv=False)) < 1e-12 for w in network.weights] == [True, True]
+def test_orthogonal_layers_have_one_singular_value_each(runs):
+    for aligned in (True, False):
+        _, network, _ = runs["depth_2"].build(fills=False, aligned=aligned, seed=1)
+        for weight in network.weights:
+            np.testing.assert_allclose(np.linalg.svd(weight, compute_uv=False), 0.5, rtol=1e-12)
 
 
 def test_every_claim_holds_on_small_runs(experiment, judge):
@@ -112,7 +106,7 @@ def test_a_violated_claim_fails_alone(judge, failing, violate):
     assert {i for i, verdict in enumerate(found) if not verdict.holds} == failing
 
 
-def test_no_claim_that_failed_holds_because_runs_diverged(experiment, runs):
+def test_divergence_helps_no_claim(experiment, runs):
     with np.errstate(invalid="ignore"):  # entries of maps have signs: damaged, some are NaN
         assert_divergence_helps_no_claim(experiment, runs)
 

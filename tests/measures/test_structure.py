@@ -8,7 +8,7 @@ import pytest
 import jaxinv as ji
 from jaxinv import theory
 from jaxinv.measures import structure
-from jaxinv.problems.coordinates import plain_coordinates
+from jaxinv.problems.coordinates import compressed_coordinates, plain_coordinates
 
 from ..helpers import setup
 
@@ -19,6 +19,7 @@ OF_LAYERS = [
     ji.Metric("layer_rank", structure.layer_rank, ("layer",)),
     ji.Metric("misalignment", structure.misalignment, ("joint",)),
     ji.Metric("first_layer", structure.first_layer_off_subspace),
+    ji.Metric("map", structure.end_to_end, ("row", "column")),
 ]
 OF_PAIRS = [
     ji.Metric("extremes", structure.measured_extremes, ("end",)),
@@ -46,6 +47,7 @@ def test_values_and_spaces_of_layers_are_what_numpy_finds(steps):
     decompositions = [np.linalg.svd(weight) for weight in weights]
     values = [each for _, each, _ in decompositions]
     np.testing.assert_allclose(last["layer_values"], [each[:12] for each in values], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(last["map"], np.linalg.multi_dot(weights[::-1]), rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(last["map_values"], np.linalg.svd(np.linalg.multi_dot(weights[::-1]))[1][:2], rtol=1e-10)
     shares = [each / each.sum() for each in values]
     np.testing.assert_allclose(last["layer_rank"], [np.exp(-np.sum(p * np.log(p))) for p in shares], rtol=1e-8)
@@ -106,14 +108,11 @@ def test_values_go_where_the_gains_are_largest():
     np.testing.assert_array_equal(structure.values_by_pair(values, gains), [[1, 3, 2], [5, 4, 6]])
 
 
-@pytest.mark.parametrize(("depth", "condition_number"), [(1, 1.0), (2, 3.0), (4, 1.0)])
-def test_the_sharpness_is_the_largest_eigenvalue_of_k(depth, condition_number):
-    sizes = {**SIZES, "subspace_dim": 3, "condition_number": condition_number}
-    problem, network, descent = setup(width=15, depth=depth, **sizes)
-    own = [ji.Metric("sharpness", structure.sharpness), ji.Metric("map", structure.end_to_end, ("row", "column"))]
-    run = ji.train(problem, network, descent, steps=30, records=2, metrics=own)
-    for weights, found in zip((network.weights, run.network.weights), run.metrics["sharpness"], strict=True):
-        assert found == pytest.approx(theory.linearise(problem, weights).largest(), rel=1e-10)
-    np.testing.assert_allclose(run.metrics["map"][-1], run.network.end_to_end(), rtol=1e-10, atol=1e-12)
+@pytest.mark.parametrize(("depth", "coordinates_of"), [(1, plain_coordinates), (3, compressed_coordinates)])
+def test_the_sharpness_is_the_largest_eigenvalue_of_k(depth, coordinates_of):
+    problem, network, _ = setup(width=15, depth=depth, **{**SIZES, "subspace_dim": 3, "condition_number": 3.0})
+    coordinates = coordinates_of(problem)
+    found = structure.sharpness(coordinates, network)
+    assert float(found) == pytest.approx(theory.linearise(problem, network.weights).largest(), rel=1e-10)
     lost = ji.LayerProduct(tuple(jnp.full_like(weight, jnp.inf) for weight in network.weights))
-    assert depth == 1 or np.isnan(structure.sharpness(plain_coordinates(problem), lost))
+    assert depth == 1 or np.isnan(structure.sharpness(coordinates, lost))

@@ -30,6 +30,23 @@ def balanced(outputs, inputs, width, modes=None):
     return problem, correlation, (between * root @ right[:rank], left[:, :rank] * root @ between.T)
 
 
+@pytest.mark.parametrize("fills", [False, True])
+def test_whitened_data_have_one_singular_value_and_the_correlation_those_of_the_signals(fills):
+    made = ji.subspace_problem(
+        jax.random.key(0), signal_dim=9, measurement_dim=6, subspace_dim=2, samples=7, condition_number=4.0
+    )
+    problem = theory.whitened(made, fills=fills)
+    signals, rows, operator = (np.asarray(a) for a in (problem.signals, problem.measurements, problem.operator))
+    np.testing.assert_allclose(np.linalg.svd(rows, compute_uv=False), [1, 1, *[fills] * 4], atol=1e-12)
+    np.testing.assert_allclose(np.linalg.svd(signals.T @ rows, compute_uv=False)[:3], [1, 0.25, 0], atol=1e-12)
+    # the same signals behind another operator of the same measurements, and what no signal explains
+    np.testing.assert_allclose(signals * np.linalg.norm(made.signals, 2), made.signals, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.matrix_rank(np.vstack([operator, made.operator])), 6)
+    np.testing.assert_allclose(signals.T @ (rows - signals @ operator.T), 0, atol=1e-12)
+    with pytest.raises(ArgumentError, match="samples must be at least 6, the measurements, got 5"):
+        theory.whitened(ji.Problem(made.operator, made.signals[:5]), fills=True)
+
+
 @pytest.mark.parametrize(("sizes", "modes"), [((7, 4, 6), [1, 0.5, 0.3, 0]), ((5, 4, 3), None), ((4, 6, 8), None)])
 def test_the_flow_of_balanced_layers_is_what_integration_finds(sizes, modes):
     problem, correlation, (first, second) = balanced(*sizes, modes)
