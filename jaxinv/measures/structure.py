@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -9,11 +10,20 @@ from jaxtyping import Array, Float
 from ..problems.coordinates import Coordinates
 from .metrics import entropy_rank, finite
 
+LANCZOS = 60
+"""Steps of the iteration for the largest eigenvalue of K."""
+
 
 def map_values(coordinates: Coordinates, network: Any) -> Float[Array, " subspace_dim"]:
     """The subspace_dim largest singular values of the end-to-end map."""
     values = jnp.linalg.svd(finite(network.end_to_end()), compute_uv=False)
     return values[: coordinates.covariance_root.shape[1]]
+
+
+def end_to_end(coordinates: Coordinates, network: Any) -> Float[Array, "signal_dim measurement_dim"]:
+    """The matrix of the map, on measurements as they are given."""
+    product = network.end_to_end()
+    return product if coordinates.rotation is None else product @ coordinates.rotation.T
 
 
 def measured_extremes(coordinates: Coordinates, network: Any) -> Float[Array, "2"]:
@@ -84,6 +94,41 @@ def misalignment(coordinates: Coordinates, network: Any) -> Float[Array, " joint
     spaces.append(jnp.linalg.qr(coordinates.covariance_root)[0])
     joints = zip(spaces[::2], spaces[1::2], strict=True)
     return jnp.stack([jnp.linalg.norm(after - before @ (before.T @ after), 2) for before, after in joints])
+
+
+def sharpness(coordinates: Coordinates, network: Any) -> Float[Array, ""]:
+    """mu_max(K), the largest eigenvalue of the Gauss-Newton part of the Hessian, of a layer product: see fact 7.
+
+    By Lanczos iteration on compressed data, from a start that is always the same: as `theory.linearise(...).largest()`
+    of the weights, to rounding where LANCZOS steps exhaust it. NaN where a weight is not finite.
+    """
+    rows, columns = [coordinates.inputs], [jnp.eye(coordinates.targets.shape[1], dtype=coordinates.targets.dtype)]
+    for weight in network.weights[:-1]:
+        rows.append(rows[-1] @ weight.T)
+    for weight in network.weights[:0:-1]:
+        columns.append(columns[-1] @ weight)
+    pairs = [(p @ p.T, b @ b.T) for p, b in zip(rows, columns[::-1], strict=True)]
+    apply = lambda error: sum(inner @ error @ outer for inner, outer in pairs)  # noqa: E731
+    shape = coordinates.targets.shape
+    start = np.random.default_rng(0).normal(size=shape).astype(rows[0].dtype)
+    count, size = min(LANCZOS, start.size), start.size
+
+    def extend(k, state):
+        basis, images, vector = state
+        image = apply(vector.reshape(shape)).ravel()
+        basis, images = basis.at[k].set(vector), images.at[k].set(image)
+        for _ in range(2):
+            image = image - (basis @ image) @ basis
+        length = jnp.linalg.norm(image)
+        # what is left of an invariant space is rounding
+        there = length > 100 * jnp.finfo(image.dtype).eps * jnp.linalg.norm(images[0])
+        return basis, images, jnp.where(there, image / length, 0)
+
+    empty = jnp.zeros((count, size), rows[0].dtype)
+    basis, images, _ = jax.lax.fori_loop(0, count, extend, (empty, empty, start.ravel() / np.linalg.norm(start)))
+    projected = basis @ images.T
+    known = jnp.isfinite(jnp.sum(projected))
+    return jnp.where(known, jnp.linalg.eigvalsh(finite(projected + projected.T) / 2)[-1], jnp.nan)
 
 
 def _decompositions(network):

@@ -53,5 +53,14 @@ from .settling import FIRST_ORDER as FIRST_ORDER
 from .settling import FirstOrder as FirstOrder
 from .settling import first_order as first_order
 from .settling import plateau as plateau
+from .sharpness import balanced_sharpness as balanced_sharpness
+from .sharpness import optimum_sharpness as optimum_sharpness
 from .start import initial_off_subspace_gain as initial_off_subspace_gain
 from .start import oracle_noise_gain as oracle_noise_gain
+from .trajectories import Parsimony as Parsimony
+from .trajectories import aligned_layers as aligned_layers
+from .trajectories import balanced_flow as balanced_flow
+from .trajectories import mode_flow as mode_flow
+from .trajectories import mode_recursion as mode_recursion
+from .trajectories import parsimony as parsimony
+from .trajectories import whitened as whitened

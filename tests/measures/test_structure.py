@@ -8,7 +8,7 @@ import pytest
 import jaxinv as ji
 from jaxinv import theory
 from jaxinv.measures import structure
-from jaxinv.problems.coordinates import plain_coordinates
+from jaxinv.problems.coordinates import compressed_coordinates, plain_coordinates
 
 from ..helpers import setup
 
@@ -19,6 +19,7 @@ OF_LAYERS = [
     ji.Metric("layer_rank", structure.layer_rank, ("layer",)),
     ji.Metric("misalignment", structure.misalignment, ("joint",)),
     ji.Metric("first_layer", structure.first_layer_off_subspace),
+    ji.Metric("map", structure.end_to_end, ("row", "column")),
 ]
 OF_PAIRS = [
     ji.Metric("extremes", structure.measured_extremes, ("end",)),
@@ -46,6 +47,7 @@ def test_values_and_spaces_of_layers_are_what_numpy_finds(steps):
     decompositions = [np.linalg.svd(weight) for weight in weights]
     values = [each for _, each, _ in decompositions]
     np.testing.assert_allclose(last["layer_values"], [each[:12] for each in values], rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(last["map"], np.linalg.multi_dot(weights[::-1]), rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(last["map_values"], np.linalg.svd(np.linalg.multi_dot(weights[::-1]))[1][:2], rtol=1e-10)
     shares = [each / each.sum() for each in values]
     np.testing.assert_allclose(last["layer_rank"], [np.exp(-np.sum(p * np.log(p))) for p in shares], rtol=1e-8)
@@ -104,3 +106,13 @@ def test_values_go_where_the_gains_are_largest():
     values = np.array([[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]])
     gains = np.array([[0.1, 0.3, 0.2], [0.3, 0.3, 0.9]])
     np.testing.assert_array_equal(structure.values_by_pair(values, gains), [[1, 3, 2], [5, 4, 6]])
+
+
+@pytest.mark.parametrize(("depth", "coordinates_of"), [(1, plain_coordinates), (3, compressed_coordinates)])
+def test_the_sharpness_is_the_largest_eigenvalue_of_k(depth, coordinates_of):
+    problem, network, _ = setup(width=15, depth=depth, **{**SIZES, "subspace_dim": 3, "condition_number": 3.0})
+    coordinates = coordinates_of(problem)
+    found = structure.sharpness(coordinates, network)
+    assert float(found) == pytest.approx(theory.linearise(problem, network.weights).largest(), rel=1e-10)
+    lost = ji.LayerProduct(tuple(jnp.full_like(weight, jnp.inf) for weight in network.weights))
+    assert depth == 1 or np.isnan(structure.sharpness(coordinates, lost))
