@@ -25,7 +25,7 @@ from ..training.optimizers.builder import gradient_descent
 from ..training.setup import Setup
 from ..training.width_free.scope import check_tolerance
 from .digests import canonical, digest
-from .keyed import same_call, with_key
+from .keyed import Built, same_call, with_key
 from .method import SELECTS, Method, check_alone
 from .trees import PACKAGE, public_name
 
@@ -279,23 +279,6 @@ class Cell:
 
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-
-class Built:
-    """Problems and networks that were built lately: cells that differ in other arguments alone share them."""
-
-    def __init__(self, most: int = 16):
-        self.most = most
-        self.kept: dict[Any, Any] = {}
-
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What was built under `key`, or is made now; the one that was not asked for longest is forgotten."""
-        made = self.kept.pop(key, None)
-        made = make() if made is None else made
-        self.kept[key] = made
-        while len(self.kept) > self.most:
-            del self.kept[next(iter(self.kept))]
-        return made
 
 
 def assemble(cell: Cell, key: Any, built: Built | None = None, engine: str = "dense") -> Setup:

@@ -1,4 +1,4 @@
-"""Functions that are equal where they compute the same: one compilation serves all that a builder makes."""
+"""Functions that are equal where they compute the same, and what was built lately: made once, used by many cells."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,3 +40,20 @@ def same_call(arguments: Mapping[str, Any]) -> str:
         return canonical(arguments)
     except Uncovered:
         return repr([(name, id(value)) for name, value in sorted(arguments.items())])
+
+
+class Built:
+    """Problems and networks that were built lately: cells that differ in other arguments alone share them."""
+
+    def __init__(self, most: int = 16):
+        self.most = most
+        self.kept: dict[Any, Any] = {}
+
+    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was built under `key`, or is made now; the one that was not asked for longest is forgotten."""
+        made = self.kept.pop(key, None)
+        made = make() if made is None else made
+        self.kept[key] = made
+        while len(self.kept) > self.most:
+            del self.kept[next(iter(self.kept))]
+        return made

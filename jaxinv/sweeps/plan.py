@@ -24,8 +24,8 @@ from ..training.recorded import check_dims, check_sizes, recorded_shapes
 from ..training.setup import Setup, check_generated, check_loss
 from ..training.width_free.choice import cheaper
 from ..training.width_free.scope import check_flow, check_scope, outside
-from .grid import RESERVED, Built, Cell, assemble, build_at
-from .keyed import same_call
+from .grid import RESERVED, Cell, assemble, build_at
+from .keyed import Built, same_call
 from .method import MOST
 
 RESULTS = (*RESERVED, "step_size", "weight_decay", "strength")

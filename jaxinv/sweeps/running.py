@@ -20,8 +20,8 @@ from ..training.run import Run, train_block
 from ..training.setup import Setup
 from ..training.width_free.engine import WidthFree
 from .digests import Uncovered, digest
-from .grid import Built, Cell, Sweep, build_at
-from .keyed import same_call
+from .grid import Cell, Sweep, build_at
+from .keyed import Built, same_call
 from .labels import label
 from .method import checks_of, compute, no_build
 from .plan import Layout, Plan, alike, blocks, method_blocks, plan_cells, plan_methods
