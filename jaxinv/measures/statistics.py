@@ -80,6 +80,22 @@ def values_where(values: "xarray.DataArray", kept: "xarray.DataArray") -> np.nda
     return every.values[flags.values.astype(bool)]
 
 
+def first_from(holds: "xarray.DataArray", axis: str) -> "xarray.DataArray":
+    """The value of a rising axis from which on `holds` is true; infinite where it is not at the last."""
+    back = {axis: slice(None, None, -1)}
+    return holds[axis].where(holds.isel(back).cumprod(axis).isel(back).astype(bool)).min(axis).fillna(np.inf)
+
+
+def largest_fall(values: "xarray.DataArray", axis: str) -> "xarray.DataArray":
+    """How far `values` fall along `axis`, at most, from an entry to any after it; 0 where they never do."""
+    import xarray
+
+    def fall(rows):
+        return (np.maximum.accumulate(rows, axis=-1) - rows).max(axis=-1)
+
+    return xarray.apply_ufunc(fall, values, input_core_dims=[[axis]])
+
+
 def quantile(
     values: "xarray.DataArray", q: float = 0.5, over: str = "seed", *, least: float = 0.0
 ) -> "xarray.DataArray":

@@ -109,3 +109,10 @@ def test_the_bounds_of_a_median_are_those_of_any_value_that_is_lost():
     low, high = statistics.median_bounds(values, values.notnull())
     assert (low, high) == (-INF, INF)
     assert np.isnan(statistics.median_bounds(values * NAN, lost & False)).all()
+
+
+def test_where_something_holds_from_on_and_how_far_values_fall():
+    holds = xr.DataArray([[True, False, True], [False, True, False], [True, True, True]], {"k": [1, 3, 9]}, ("m", "k"))
+    assert statistics.first_from(holds, "k").values.tolist() == [9, np.inf, 1]
+    rows = xr.DataArray([[0.0, 1, 0.5, 0.7], [0, 0, 1, 2], [1, np.nan, 1, 1]], dims=("m", "k"))
+    np.testing.assert_array_equal(statistics.largest_fall(rows, "k"), [0.5, 0, np.nan])
