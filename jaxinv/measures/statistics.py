@@ -80,10 +80,23 @@ def values_where(values: "xarray.DataArray", kept: "xarray.DataArray") -> np.nda
     return every.values[flags.values.astype(bool)]
 
 
-def first_from(holds: "xarray.DataArray", axis: str) -> "xarray.DataArray":
-    """The value of a rising axis from which on `holds` is true; infinite where it is not at the last."""
-    back = {axis: slice(None, None, -1)}
-    return holds[axis].where(holds.isel(back).cumprod(axis).isel(back).astype(bool)).min(axis).fillna(np.inf)
+def reaches(values: "xarray.DataArray", axis: str, level: float) -> "xarray.DataArray":
+    """Where along a rising positive `axis` values get to `level` for good, linear in its logarithm between entries.
+
+    The first entry where all are there, infinite where the last one is not.
+    """
+    import xarray
+
+    at = np.log(np.asarray(values[axis], float))
+
+    def one(row):
+        below = np.flatnonzero(~(row >= level))
+        if not len(below) or below[-1] == len(row) - 1:
+            return np.inf if len(below) else np.exp(at[0])
+        i = below[-1]
+        return np.exp(at[i] + (level - row[i]) / (row[i + 1] - row[i]) * (at[i + 1] - at[i]))
+
+    return xarray.apply_ufunc(one, values, input_core_dims=[[axis]], vectorize=True, output_dtypes=[float])
 
 
 def largest_fall(values: "xarray.DataArray", axis: str) -> "xarray.DataArray":

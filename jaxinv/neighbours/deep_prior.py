@@ -160,5 +160,5 @@ def descend(
     return {**table, "diverged": ~jnp.isfinite(table["loss"][-1]), **known._asdict()}
 
 
-RECORDED = ("step", "loss", "error", "moved")
-"""What `descend` gives at each record."""
+DIMS = dict.fromkeys(("step", "loss", "error", "moved"), ("record",))
+"""The axis of what `descend` gives at each record."""

@@ -111,8 +111,9 @@ def test_the_bounds_of_a_median_are_those_of_any_value_that_is_lost():
     assert np.isnan(statistics.median_bounds(values * NAN, lost & False)).all()
 
 
-def test_where_something_holds_from_on_and_how_far_values_fall():
-    holds = xr.DataArray([[True, False, True], [False, True, False], [True, True, True]], {"k": [1, 3, 9]}, ("m", "k"))
-    assert statistics.first_from(holds, "k").values.tolist() == [9, np.inf, 1]
+def test_where_a_level_is_reached_for_good_and_how_far_values_fall():
+    rows = xr.DataArray([[0, 1, 0, 1], [0, 0.2, 0.8, 1], [1, 1, 1, 1], [1, 1, 1, 0]], {"k": [1, 4, 16, 64]}, ("m", "k"))
+    np.testing.assert_allclose(statistics.reaches(rows, "k", 0.5), [32, 8, 1, INF])
+    np.testing.assert_allclose(statistics.reaches(rows, "k", 1), [64, 64, 1, INF])
     rows = xr.DataArray([[0.0, 1, 0.5, 0.7], [0, 0, 1, 2], [1, np.nan, 1, 1]], dims=("m", "k"))
     np.testing.assert_array_equal(statistics.largest_fall(rows, "k"), [0.5, 0, np.nan])

@@ -67,7 +67,7 @@ def test_descent_of_one_vector_is_that_of_all_weights(begun, made):
             error = np.linalg.norm(plain.x(W) - plain.signal) / np.linalg.norm(plain.signal)
             rows[t] = t, plain.loss(W), error, np.linalg.norm(W - plain.W)
         W = W - rate * plain.gradient(W)
-    for name, column in zip(deep_prior.RECORDED, np.array([*rows.values()]).T, strict=True):
+    for name, column in zip(deep_prior.DIMS, np.array([*rows.values()]).T, strict=True):
         np.testing.assert_allclose(made[name], column, rtol=1e-10, atol=1e-14)
     assert not made["diverged"]
 
