@@ -15,26 +15,18 @@ is x - S(x)^-1 grad J(x), so near a minimiser the error falls by the factor rho 
 step, in the end. (Their closed bound on the rate we could not read.)
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from ..arrays import AnyArray
-from ..draws import Tag, normal
 
 Signal = Float[Array, " signal_dim"]
 Square = Float[Array, "signal_dim signal_dim"]
-
-
-CLIPPED = 1.0
-"""The largest norm of a gradient in learning: where two minimisers of J meet, p < 1, it has no bound."""
 
 
 class Filters(NamedTuple):
@@ -47,8 +39,8 @@ class Filters(NamedTuple):
 class Energy(eqx.Module):
     """J for one operator: what is minimised for measurements y.
 
-    `table` has the pixels that a filter meets around each pixel, see `neighbourhoods`; `noise` is s, the standard
-    deviation of the noise.
+    `table` has the pixels that a filter meets around each pixel, in the order of its taps; `noise` is s, the standard
+    deviation of the noise, `smoothing` gamma and `power` p.
     """
 
     operator: Float[AnyArray, "measurement_dim signal_dim"]
@@ -167,118 +159,3 @@ def reconstruct(
         return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(right)), right)
 
     return jax.lax.custom_root(stationarity, start, solve, solve_tangent)
-
-
-def neighbourhoods(shape: Sequence[int], radius: int) -> Int[np.ndarray, "signal_dim taps"]:
-    """The pixels within `radius` of each pixel along each dimension, as positions in the flat signal; periodic."""
-    pixels = np.indices(shape).reshape(len(shape), -1)
-    offsets = np.indices((2 * radius + 1,) * len(shape)).reshape(len(shape), -1) - radius
-    around = (pixels[:, :, None] + offsets[:, None, :]) % np.reshape(shape, (-1, 1, 1))
-    return np.ravel_multi_index(tuple(around), tuple(shape))
-
-
-def blur(shape: Sequence[int], width: float) -> Float[np.ndarray, "signal_dim signal_dim"]:
-    """The periodic convolution with a Gaussian of standard deviation `width` pixels and sum 1, as a matrix."""
-    matrix = np.ones((1, 1))
-    for size in shape:
-        apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
-        rows = np.exp(-0.5 * (np.minimum(apart, size - apart) / width) ** 2)
-        matrix = np.kron(matrix, rows / rows.sum(1, keepdims=True))
-    return matrix
-
-
-def difference_filters(dimensions: int, radius: int) -> Float[np.ndarray, "filters taps"]:
-    """The forward difference along each dimension: the filters of (anisotropic) total variation."""
-    kernels = np.zeros((dimensions, *(2 * radius + 1,) * dimensions))
-    centre = (radius,) * dimensions
-    for i in range(dimensions):
-        kernels[(i, *centre)] = -1.0
-        kernels[(i, *(radius + (j == i) for j in range(dimensions)))] = 1.0
-    return kernels.reshape(dimensions, -1)
-
-
-def cosine_filters(dimensions: int, radius: int, count: int) -> Float[np.ndarray, "filters taps"]:
-    """The `count` smoothest filters of the discrete cosine transform but for the constant one, of norm 1."""
-    from scipy.fft import dct
-
-    one = dct(np.eye(2 * radius + 1), axis=0, norm="ortho")
-    every, degree = np.ones((1, 1)), np.zeros(1)
-    for _ in range(dimensions):
-        every = np.kron(every, one)
-        degree = np.add.outer(degree, np.arange(2 * radius + 1)).ravel()
-    return every[np.argsort(degree, kind="stable")[1 : count + 1]]
-
-
-def phantoms(key: Key[Array, ""], shape: Sequence[int], count: int, objects: int = 4) -> Float[Array, "count _"]:
-    """Flat signals: `objects` ellipsoids (intervals in one dimension, ellipses in two) with a linear ramp on each.
-
-    Radii are between 0.1 and 0.3 of the side, heights between 0.3 and 1, and a ramp changes the height by up to 80% to
-    either side [ours].
-    """
-    dimensions = len(shape)
-    keys = jax.random.split(jax.random.fold_in(key, Tag.TEST_SIGNALS), 5)
-
-    def uniform(key, *last):
-        return jax.scipy.special.ndtr(jnp.asarray(normal(key, (count, objects, *last))))
-
-    axes = jnp.linalg.qr(jnp.asarray(normal(keys[0], (count, objects, dimensions, dimensions))))[0]
-    pixels = np.indices(shape).reshape(dimensions, -1) / np.reshape(shape, (-1, 1))
-    apart = pixels[None, None] - uniform(keys[1], dimensions)[..., None]
-    inside = axes @ apart / (0.1 + 0.2 * uniform(keys[2], dimensions))[..., None]
-    height = (0.3 + 0.7 * uniform(keys[3]))[..., None]
-    return jnp.sum(height * jnp.sqrt(jnp.maximum(1 - jnp.sum(inside**2, axis=-2), 0.0)), axis=1)
-
-
-class Pairs(NamedTuple):
-    """Signals and their measurements, as rows."""
-
-    signals: Float[Array, "samples signal_dim"]
-    measurements: Float[Array, "samples measurement_dim"]
-
-
-def measured(key: Key[Array, ""], energy: Energy, signals: Float[Array, "samples signal_dim"]) -> Pairs:
-    """The signals with A x + s times standard normal noise."""
-    clean = signals @ energy.operator.T
-    return Pairs(signals, clean + energy.noise * normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), clean.shape))
-
-
-def errors(energy: Energy, pairs: Pairs, most: int) -> Float[Array, " samples"]:
-    """The mean squared error of each reconstruction, from at most so many iterations that start at A^T y."""
-
-    def error(signal, measurements):
-        start = energy.operator.T @ measurements
-        return jnp.mean((reconstruct(energy, measurements, start, most, 1e-6) - signal) ** 2)
-
-    return jax.vmap(error)(*pairs)
-
-
-def tuned(energy: Energy, kernels: Float[AnyArray, "filters taps"], log_weights: Float[AnyArray, " choices"],
-          pairs: Pairs, most: int) -> Filters:  # fmt: skip
-    """Filters with these `kernels` and the one weight, of those offered, with the least error on the `pairs`."""
-
-    def with_weight(log_weight):
-        return Filters(jnp.asarray(kernels), jnp.full(len(kernels), log_weight))
-
-    def total(log_weight):
-        return jnp.mean(errors(replace(energy, filters=with_weight(log_weight)), pairs, most))
-
-    choices = jnp.asarray(log_weights)
-    return with_weight(choices[jnp.argmin(jax.lax.map(total, choices))])
-
-
-def learned(energy: Energy, filters: Filters, pairs: Pairs, most: int, steps: int, rate: float) -> Filters:
-    """The filters of least mean squared error over all `pairs` that `steps` of Adam from `filters` meet."""
-    optimizer = optax.chain(optax.clip_by_global_norm(CLIPPED), optax.adam(optax.cosine_decay_schedule(rate, steps)))
-
-    def total(filters):
-        return jnp.mean(jnp.log(errors(replace(energy, filters=filters), pairs, most)))
-
-    def once(state, _):
-        filters, memory, best, least = state
-        error, slope = jax.value_and_grad(total)(filters)
-        best = jax.tree.map(lambda new, old: jnp.where(error < least, new, old), filters, best)
-        updates, memory = optimizer.update(slope, memory)
-        return (optax.apply_updates(filters, updates), memory, best, jnp.minimum(error, least)), error
-
-    start = filters, optimizer.init(filters), filters, jnp.inf
-    return jax.lax.scan(once, start, length=steps)[0][2]
