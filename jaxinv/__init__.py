@@ -7,6 +7,9 @@ from .measures.metrics import Metric as Metric
 from .measures.metrics import measure as measure
 from .measures.metrics import noisy_test_error as noisy_test_error
 from .measures.noise import NoisyError as NoisyError
+from .measures.regularizers import Regularizer as Regularizer
+from .measures.regularizers import layer_decay as layer_decay
+from .networks.activations import Activation as Activation
 from .networks.builders import layer_product as layer_product
 from .networks.builders import relu_network as relu_network
 from .networks.layers import LayerProduct as LayerProduct
@@ -14,6 +17,7 @@ from .networks.layers import ReluNetwork as ReluNetwork
 from .problems.generators import subspace_problem as subspace_problem
 from .problems.generators import union_problem as union_problem
 from .problems.problem import Problem as Problem
+from .registry import register as register
 from .studies.experiment import FIG_1A as FIG_1A
 from .studies.experiment import Experiment as Experiment
 from .studies.results import Runs as Runs
@@ -29,7 +33,8 @@ from .sweeps.method import Method as Method
 from .sweeps.running import build as build
 from .sweeps.running import run_sweep as run_sweep
 from .training.descent import Descent as Descent
-from .training.descent import gradient_descent as gradient_descent
+from .training.optimizers.builder import gradient_descent as gradient_descent
+from .training.optimizers.named import Optimizer as Optimizer
 from .training.run import Run as Run
 from .training.run import gradient_flow as gradient_flow
 from .training.run import train as train

@@ -23,9 +23,16 @@ def is_traced(*values: Any) -> bool:
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """`tree` with every leaf as a numpy array of `dtype`; infinite where that has no such number."""
+    """`tree` with every leaf as a numpy array of `dtype`; infinite where that has no such number.
+
+    Unsigned integers, of which random keys are made, stay as they are.
+    """
+
+    def one(leaf):
+        return np.asarray(leaf, None if getattr(leaf, "dtype", None) == np.uint32 else dtype)
+
     with np.errstate(over="ignore"):
-        return jax.tree.map(lambda leaf: np.asarray(leaf, dtype), tree)
+        return jax.tree.map(one, tree)
 
 
 def plain_values(values: Iterable[Any]) -> list[Any]:

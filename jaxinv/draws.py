@@ -21,6 +21,7 @@ class Tag(enum.IntEnum):
     TEST_NOISE = 4
     WEIGHTS = 5
     TEST_SIGNALS = 6
+    BATCHES = 7
 
 
 LENGTHS = (2**9, 2**12, 2**15, 2**18)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxinv"
 FLOW = ("problems", "networks", "measures", "training", "sweeps", "studies", "command")
-GROUND = ("arrays", "checks", "draws")
+GROUND = ("arrays", "checks", "draws", "registry")
 BESIDE = {"theory"}
 """What folders from measures on may import, too."""
 

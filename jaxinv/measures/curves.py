@@ -138,6 +138,16 @@ def each_run(
     return made.transpose(*(dim for dim in curves.dims if dim != "record"), ...)
 
 
+def run_at_lowest(values: "xarray.DataArray", errors: "xarray.DataArray") -> "xarray.DataArray":
+    """`values` of each run at the record where its `errors` are least, as of a run that is stopped there.
+
+    NaN where an error is not finite at a step of the run, as after it diverged: it was not known where to stop.
+    """
+    least = errors.fillna(np.inf).argmin("record")
+    known = (np.isfinite(errors) | errors["step"].isnull()).all("record")
+    return values.isel(record=least).where(known).drop_vars("step")
+
+
 def run_steps_to_each(curves: "xarray.DataArray", levels: Sequence[float]) -> "xarray.DataArray":
     """`steps_to` for each run and each of the levels, an axis "level"; NaN if never."""
     import xarray

@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 
 from ..arrays import AnyArray
 from ..checks import warn
-from ..networks.layers import Layers
+from ..networks.own import as_given, as_network
 from ..problems.coordinates import Coordinates, plain_coordinates
 from ..problems.problem import Problem
-from .objective import misfit, weight_penalty
+from .objective import Objective
 from .view import View, view_of_weights
 
 
@@ -35,10 +35,10 @@ class Metric(NamedTuple):
 
     def record(self, view: View) -> Any:
         """Its value where a run stands."""
-        return self.function(view.coordinates, view.network)
+        return self.function(view.coordinates, as_given(view.network))
 
 
-def measure(problem: Problem, network: Layers, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
+def measure(problem: Problem, network: Any, weight_decay: float = 0.0) -> dict[str, Float[Array, ""]]:
     """Every metric of `network` on `problem`; `weight_decay` enters the loss alone.
 
     With W = W_{L:1} and P_perp the projector onto range(A R)^perp:
@@ -61,11 +61,12 @@ def measure(problem: Problem, network: Layers, weight_decay: float = 0.0) -> dic
     measured as `LayerProduct((map,))`. A network that is not linear has the first two alone, and where the problem has
     held-out pairs the test error on those.
     """
+    network = as_network(network)
     with jax.default_matmul_precision("highest"):
         view = view_of_weights(plain_coordinates(problem), network)
         names = available(network, problem)
         warn_in_sample([name for name in names if name in IN_SAMPLE.values()])
-        return {name: EVERY_METRIC[name](view, weight_decay) for name in names}
+        return {name: EVERY_METRIC[name](view, Objective(weight_decay)) for name in names}
 
 
 def available(network: Any, problem: Problem) -> tuple[str, ...]:
@@ -90,42 +91,44 @@ def warn_in_sample(names: Collection[str]) -> None:
         )
 
 
-def _loss(view, weight_decay):
+def _loss(view, objective):
     coordinates = view.coordinates
-    fit = misfit(view.outputs, coordinates.targets, coordinates.residual)
-    return fit + weight_penalty(view.squared_norm, weight_decay)
+    fit = objective.misfit(view.outputs, coordinates.targets, coordinates.residual)
+    if objective.regularizer is not None:
+        fit = fit + objective.penalty(view.network, coordinates.inputs)
+    return fit + objective.decay(view.squared_norm)
 
 
-def _regression_error(view, weight_decay):
+def _regression_error(view, objective):
     coordinates = view.coordinates
     signal_norm = jnp.sqrt(jnp.sum(coordinates.targets**2) + coordinates.residual**2)
     squares = jnp.sum((view.outputs - coordinates.targets) ** 2) + coordinates.residual**2
     return jnp.sqrt(squares) / signal_norm
 
 
-def _off_subspace_error(view, weight_decay):
+def _off_subspace_error(view, objective):
     return spectral_norm(view.end_to_end @ view.coordinates.off_basis)
 
 
-def _off_subspace_gain(view, weight_decay):
+def _off_subspace_gain(view, objective):
     off_subspace = view.end_to_end @ view.coordinates.off_basis
     return jnp.linalg.norm(off_subspace) if off_subspace.size else jnp.full((), jnp.nan, off_subspace.dtype)
 
 
-def _noise_gain(view, weight_decay):
+def _noise_gain(view, objective):
     return jnp.linalg.norm(view.end_to_end)
 
 
-def _oracle_distance(view, weight_decay):
+def _oracle_distance(view, objective):
     oracle = view.coordinates.oracle
     return spectral_norm(view.end_to_end - oracle) / spectral_norm(oracle)
 
 
-def _effective_rank(view, weight_decay):
+def _effective_rank(view, objective):
     return entropy_rank(jnp.linalg.svd(finite(view.end_to_end), compute_uv=False))
 
 
-def _balancedness(view, weight_decay):
+def _balancedness(view, objective):
     """max_l ||W_{l+1}^T W_{l+1} - W_l W_l^T||_F, 0 for a single layer; NaN where the engine does not hold weights."""
     if view.network is None:
         return jnp.full((), jnp.nan, view.outputs.dtype)
@@ -134,14 +137,14 @@ def _balancedness(view, weight_decay):
     return jnp.max(jnp.stack(gaps)) if gaps else jnp.zeros((), weights[0].dtype)
 
 
-def _test_error(view, weight_decay):
+def _test_error(view, objective):
     if view.end_to_end is None:
         squares, power = _held_out_squares(view)
         return jnp.sqrt(jnp.sum(squares) / jnp.sum(power))
     return error_halves(view.coordinates, view.end_to_end)[0]
 
 
-def _test_error_standard_error(view, weight_decay):
+def _test_error_standard_error(view, objective):
     """That of the root of a ratio of means, to first order in the spread of the pairs; NaN for one pair."""
     squares, power = _held_out_squares(view)
     count, ratio = len(squares), jnp.sum(squares) / jnp.sum(power)
@@ -156,7 +159,7 @@ def _held_out_squares(view):
     return jnp.sum((outputs - signals) ** 2, axis=1), jnp.sum(signals**2, axis=1)
 
 
-def _noise_sensitivity(view, weight_decay):
+def _noise_sensitivity(view, objective):
     return error_halves(view.coordinates, view.end_to_end)[1]
 
 
@@ -172,7 +175,7 @@ METRICS: dict[str, Callable[[View, Any], Any]] = {
     "test_error": _test_error,
     "noise_sensitivity": _noise_sensitivity,
 }
-"""Functions of a view and the weight decay, by name; `measure` says what they are."""
+"""Functions of a view and the objective, by name; `measure` says what they are."""
 
 NAMES = tuple(METRICS)
 """Those that a linear network has on a problem whose law is known."""

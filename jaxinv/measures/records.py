@@ -9,6 +9,7 @@ from jaxtyping import Integer
 from ..checks import ArgumentError, check_count, check_known, fail, shown
 from ..problems.problem import Problem
 from .metrics import EVERY_METRIC, IN_SAMPLE, available, in_sample_name
+from .objective import Objective
 from .view import View
 
 
@@ -36,7 +37,7 @@ class Recordable(Hashable, Protocol):
         ...
 
 
-TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "precision_bits", "digest", "arguments",
+TAKEN = ("step", "record", "diverged", "step_size", "weight_decay", "strength", "precision_bits", "digest", "arguments",
          "stable_step_size", "width_free", "coordinates", "leak", "filled")  # fmt: skip
 """Names in the results and in stored files that a metric of your own cannot have."""
 
@@ -117,12 +118,12 @@ def own_coordinates(wanted: Sequence[str | Recordable] | None) -> dict[str, tupl
     return named
 
 
-def recorder(weight_decay: Any, chosen: Chosen) -> Callable[[View], Mapping[str, Any]]:
+def recorder(objective: Objective, chosen: Chosen) -> Callable[[View], Mapping[str, Any]]:
     """The function of a view that records what is `chosen`."""
 
     def record(view):
         own = {metric.name: real_value(metric, view) for metric in chosen if not isinstance(metric, str)}
-        return {name: EVERY_METRIC[name](view, weight_decay) for name in EVERY_METRIC if name in chosen} | own
+        return {name: EVERY_METRIC[name](view, objective) for name in EVERY_METRIC if name in chosen} | own
 
     return record
 

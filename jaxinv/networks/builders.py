@@ -1,16 +1,19 @@
 """Networks for a problem, by width, depth and initialization."""
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 from jaxtyping import Array, Key
 
 from ..arrays import is_traced
-from ..checks import check_count, check_known, check_number, fail
+from ..checks import check_count, check_number, fail
 from ..draws import Tag
 from ..problems.problem import Problem
+from .activations import ACTIVATIONS
 from .initializations import INITIALIZERS
-from .layers import LayerProduct, ReluNetwork
+from .layers import ActivatedNetwork, ReluNetwork
+from .structured import ARCHITECTURES
 from .unsampled import UnsampledProduct
 
 MOST_WEIGHTS = 2**31
@@ -23,22 +26,36 @@ def layer_product(
     *,
     width: int = 400,
     depth: int = 5,
-    init: str = "fan_in",
+    init: Any = "fan_in",
     scale: float = 1.0,
+    activation: Any = "linear",
+    nonlinear_layers: int | None = None,
+    architecture: Any = "product",
     engine: str = "dense",
-) -> LayerProduct:
-    """A layer product for `problem` with `depth` layers, hidden width `width`, every layer times `scale`.
+) -> Any:
+    """A network for `problem` with `depth` layers, hidden width `width`, every layer times `scale`.
 
-    `init` is one of INITIALIZERS. Depth 1 is a single (signal_dim, measurement_dim) matrix, which has no width.
-    The same key and depth give the same random numbers whatever the problem. For `engine` "width_free" and
-    "gradient_flow" no weights of `fan_in` are generated, nor where there would be more than MOST_WEIGHTS: what is
-    returned is their law. Raises ArgumentError for a bad argument.
+    `init` is one of INITIALIZERS, `activation` one of ACTIVATIONS, between layers (the weights before it times its
+    gain): all hidden ones have it, or the last `nonlinear_layers` of them. `architecture` is one of ARCHITECTURES. Each
+    may also be a function, see `ji.register`. By default it is a LayerProduct. Depth 1 is a single (signal_dim,
+    measurement_dim) matrix, which has no width. The same key and depth give the same random numbers whatever the
+    problem. For `engine` "width_free" and "gradient_flow" no weights of a `fan_in` layer product are generated, nor
+    where there would be more than MOST_WEIGHTS: what is returned is their law. Raises ArgumentError for a bad argument.
     """
+    how = ACTIVATIONS.find(activation)
+    build = ARCHITECTURES.find(architecture)
+    if nonlinear_layers is not None and check_count("nonlinear_layers", nonlinear_layers) > depth - 1:
+        raise fail("nonlinear_layers", f"at most the {depth - 1} hidden layers", nonlinear_layers, "pass None for all")
+    plain = init == "fan_in" and activation == "linear" and architecture == "product"
     sizes = _sizes(problem, width, depth, init, scale)
     weights = sum(out * inn for inn, out in pairwise(sizes))
-    if init == "fan_in" and depth > 1 and (engine in ("width_free", "gradient_flow") or weights > MOST_WEIGHTS):
+    if plain and depth > 1 and (engine in ("width_free", "gradient_flow") or weights > MOST_WEIGHTS):
         return UnsampledProduct(jax.random.fold_in(key, Tag.WEIGHTS), tuple(sizes), float(scale))
-    return LayerProduct(tuple(map(jax.device_put, _initial(key, problem, width, depth, init, scale))))
+    weights = _initial(key, problem, width, depth, init, scale)
+    if how.gain != 1:
+        activates = ActivatedNetwork(tuple(weights), how, nonlinear_layers).activates()
+        weights = [how.gain * one if follows else one for one, follows in zip(weights, activates, strict=True)]
+    return build(tuple(map(jax.device_put, weights)), how, nonlinear_layers)
 
 
 def relu_network(
@@ -47,29 +64,29 @@ def relu_network(
     *,
     width: int = 400,
     depth: int = 5,
-    init: str = "fan_in",
+    init: Any = "fan_in",
     scale: float = 1.0,
 ) -> ReluNetwork:
-    """A ReLU network for `problem`, its weights those of `layer_product` times sqrt(2) wherever a ReLU follows.
+    """`layer_product` with activation "relu": a layer that a ReLU follows has its weights times sqrt(2).
 
     A ReLU halves the power of a centred signal; the factor makes up for it. With `fan_in` this is the initialization
     of He et al. (arXiv 1502.01852) in the hidden layers, N(0, 2/fan_in), and N(0, 1/fan_in) in the last. Raises
     ArgumentError for a bad argument.
     """
-    *hidden, last = _initial(key, problem, width, depth, init, scale)
-    return ReluNetwork(tuple(map(jax.device_put, (*(2**0.5 * weight for weight in hidden), last))))
+    network = layer_product(key, problem, width=width, depth=depth, init=init, scale=scale, activation="relu")
+    return ReluNetwork(network.weights)
 
 
 def _initial(key, problem, width, depth, init, scale):
     """The weights of an initialization by name, every layer times `scale`. Checks the arguments."""
     sizes = _sizes(problem, width, depth, init, scale)
-    return [scale * weight for weight in INITIALIZERS[init](_layer_keys(key, depth), sizes)]
+    return [scale * weight for weight in INITIALIZERS.find(init)(_layer_keys(key, depth), sizes)]
 
 
 def _sizes(problem, width, depth, init, scale):
     """The dimensions of measurement, hidden and signal space; checks all arguments."""
     width, depth = check_count("width", width), check_count("depth", depth)
-    check_known("init", init, INITIALIZERS)
+    _ = INITIALIZERS.find(init)
     check_number("scale", scale, strict=True)
     most = 10.0 ** min(15, 300 / (2 * depth))  # the loss has its power 2 * depth
     if not is_traced(scale) and scale > most:

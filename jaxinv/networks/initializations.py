@@ -1,11 +1,16 @@
-"""Where weights start: fan-in Gaussian, orthogonal or balanced layers."""
+"""Where weights start: Gaussian, orthogonal, balanced or identity layers."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ..checks import fail
 from ..draws import normal, orthonormal
+from ..registry import Registry, check_function
 from .layers import LayerProduct
 
 
@@ -39,5 +44,45 @@ def balanced(keys, sizes):
     return [(out * roots[None, :]) @ inn.T for inn, out in pairwise(bases)]
 
 
-INITIALIZERS = {"fan_in": fan_in, "orthogonal": orthogonal, "balanced": balanced}
+def fan_out(keys, sizes):
+    """Independent N(0, 1/fan_out) entries. Ours: the power of gradients, not of signals, is kept."""
+    return [
+        normal(key, (out, inn)) * (1 / out**0.5) for key, inn, out in zip(keys, sizes[:-1], sizes[1:], strict=True)
+    ]  # fmt: skip
+
+
+def small(keys, sizes):
+    """Those of fan_in, each times 100^(-1/depth): their product is a hundredth of that of fan_in. Ours."""
+    return [weight * 0.01 ** (1 / len(keys)) for weight in fan_in(keys, sizes)]
+
+
+def identity(keys, sizes):
+    """Rectangular identity matrices: ones on the diagonal, zeros elsewhere. No random numbers."""
+    return [np.eye(out, inn, dtype=jnp.result_type(float)) for inn, out in pairwise(sizes)]
+
+
+def zero_asymmetric(keys, sizes):
+    """Identity matrices, and a last layer of zeros (Wu, Wang, Ma, arXiv 1911.00645, there for square layers)."""
+    *first, last = identity(keys, sizes)
+    return [*first, 0 * last]
+
+
+def _made(name: str | None, given: Any) -> Callable[..., Any]:
+    check_function("init", given, "(keys, sizes)")
+
+    def checked(keys, sizes):
+        made, wanted = given(keys, sizes), [(out, inn) for inn, out in pairwise(sizes)]
+        weights = [*made] if isinstance(made, Sequence) else [made]
+        shapes = [getattr(weight, "shape", None) for weight in weights]
+        if shapes != wanted:
+            raise fail("init", f"a function that gives arrays of shapes {wanted}", f"{shapes}", "give (out, in) arrays")
+        return weights
+
+    return checked
+
+
+INITIALIZERS: Registry[Callable[..., Any]] = Registry("init", _made, {
+    "fan_in": fan_in, "fan_out": fan_out, "orthogonal": orthogonal, "balanced": balanced, "identity": identity,
+    "zero_asymmetric": zero_asymmetric, "small": small,
+})  # fmt: skip
 """Initializations by name: functions of a key for each layer and of (measurement_dim, width, ..., signal_dim)."""

@@ -1,28 +1,34 @@
-"""Networks without biases: the layer product W_L ... W_1, and the same layers with ReLUs between them."""
+"""Networks without biases: the layer product W_L ... W_1, and the same layers with activations between them."""
 
 from functools import reduce
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 from jaxtyping import Float
 
 from ..arrays import AnyArray
+from .activations import ACTIVATIONS, Activation
 
 FEW_ROWS = 16
 """Up to so many rows (compressed data have few) a layer's gradient is a fused sum of outer products."""
 
 
 class Layers(eqx.Module):
-    """A chain of layers without biases. `weights` holds (out, in) arrays, W_1 first.
+    """Layers without biases. `weights` holds (out, in) arrays, W_1 first, which is the first to act on measurements.
 
-    `is_linear` answers which reductions are exact: the data of a linear network can be compressed. `pads` says whether
-    zero rows of W_l with zero columns of W_{l+1} keep a gradient of zero, so that a wider network can stand for it.
+    A network says of itself what is exact for it, and nobody else does. `is_linear`: the data can be compressed, and
+    W_1 be trained in rotated measurements (facts 1, 4, 5 of `jaxinv.theory`). `pads`: zero rows of W_l with zero
+    columns of W_{l+1} keep a gradient of zero, so that a wider network can stand for it (fact 6). `is_chain`: the
+    weights are those of a chain of layers, each taking what the one before gives. `is_product`: the map is their plain
+    product.
     """
 
-    weights: tuple[Float[AnyArray, "_ _"], ...]
-    is_linear: ClassVar[bool]
+    weights: tuple[Float[AnyArray, "..."], ...]
+    is_linear: ClassVar[bool] = False
     pads: ClassVar[bool] = False
+    is_chain: ClassVar[bool] = True
+    is_product: ClassVar[bool] = False
 
     @property
     def depth(self) -> int:
@@ -40,12 +46,13 @@ class LayerProduct(Layers):
 
     is_linear: ClassVar[bool] = True
     pads: ClassVar[bool] = True
+    is_product: ClassVar[bool] = True
 
     def __call__(
         self, measurements: Float[AnyArray, "samples measurement_dim"]
     ) -> Float[AnyArray, "samples signal_dim"]:
         """Reconstructions of `measurements`; samples are rows."""
-        return reduce(_layer, self.weights, measurements)
+        return reduce(layer, self.weights, measurements)
 
     def end_to_end(self) -> Float[AnyArray, "signal_dim measurement_dim"]:
         """W_{L:1}, the matrix of the whole map."""
@@ -53,23 +60,49 @@ class LayerProduct(Layers):
         return reduce(lambda product, weight: product @ weight, self.weights[::-1])
 
 
-class ReluNetwork(Layers):
-    """The network x_hat = W_L relu(W_{L-1} ... relu(W_1 y)): positively homogeneous, not linear."""
+class ActivatedNetwork(Layers):
+    """The network x_hat = W_L f(W_{L-1} ... f(W_1 y)), f being the `activation`.
 
-    is_linear: ClassVar[bool] = False
-    pads: ClassVar[bool] = True  # a ReLU has slope 0 at 0
+    `nonlinear_layers` hidden layers have it, counted from the last one down; None: all of them. Those below are linear.
+    """
+
+    activation: Activation = eqx.field(static=True)
+    nonlinear_layers: int | None = eqx.field(static=True, default=None)
+
+    @property
+    def pads(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the activation keeps zero: then a wider network can stand for it (fact 6)."""
+        return self.activation.fixes_zero
+
+    def activates(self) -> list[bool]:
+        """Whether the activation follows each layer; never the last."""
+        hidden = self.depth - 1
+        linear = 0 if self.nonlinear_layers is None else hidden - self.nonlinear_layers
+        return [linear <= place < hidden for place in range(self.depth)]
 
     def __call__(
         self, measurements: Float[AnyArray, "samples measurement_dim"]
     ) -> Float[AnyArray, "samples signal_dim"]:
         """Reconstructions of `measurements`; samples are rows."""
         rows = measurements
-        for weight in self.weights[:-1]:
-            rows = jax.nn.relu(_layer(rows, weight))
-        return _layer(rows, self.weights[-1])
+        for weight, activated in zip(self.weights, self.activates(), strict=True):
+            rows = layer(rows, weight)
+            rows = self.activation.function(rows) if activated else rows
+        return rows
 
 
-def _layer(rows, weight):
+class ReluNetwork(ActivatedNetwork):
+    """The network x_hat = W_L relu(W_{L-1} ... relu(W_1 y)): positively homogeneous, not linear."""
+
+    activation: Activation = eqx.field(static=True, default=ACTIVATIONS["relu"])
+
+
+def with_weights(network: Any, weights: Any) -> Any:
+    """The network with other weights."""
+    return eqx.tree_at(lambda net: net.weights, network, tuple(weights))
+
+
+def layer(rows: Float[AnyArray, "samples inputs"], weight: Float[AnyArray, "outputs inputs"]) -> Any:
     """rows @ weight.T."""
     return _few_rows(rows, weight) if len(rows) <= FEW_ROWS else rows @ weight.T
 

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from ..arrays import namespace
-from .layers import Layers
+from .layers import Layers, with_weights
 
 Network = TypeVar("Network", bound=Layers)
 
@@ -16,10 +16,10 @@ def pad_width(network: Network, width: int) -> Network:
         columns = 0 if layer == 0 else width - weight.shape[1]
         return namespace(weight).pad(weight, ((0, rows), (0, columns)))
 
-    return type(network)(tuple(padded(layer, weight) for layer, weight in enumerate(network.weights)))
+    return with_weights(network, [padded(layer, weight) for layer, weight in enumerate(network.weights)])
 
 
 def cut_width(network: Network, like: Layers) -> Network:
     """The network without its padding: every weight cut to the shape it has in `like`."""
     pairs = zip(network.weights, like.weights, strict=True)
-    return type(network)(tuple(weight[: one.shape[0], : one.shape[1]] for weight, one in pairs))
+    return with_weights(network, [weight[: one.shape[0], : one.shape[1]] for weight, one in pairs])

@@ -16,10 +16,12 @@ from ..checks import ArgumentError, check_count, check_flag, check_known, fail, 
 from ..measures.metrics import EVERY_METRIC
 from ..measures.records import Recordable, check_metrics, own_coordinates, own_dims, record_steps
 from ..networks.builders import layer_product
+from ..networks.own import as_network
 from ..networks.unsampled import UnsampledProduct
 from ..problems.generators import subspace_problem
-from ..training.descent import gradient_descent
+from ..registry import registered
 from ..training.engine import ENGINES, WIDTH_FREE
+from ..training.optimizers.builder import gradient_descent
 from ..training.setup import Setup
 from ..training.width_free.scope import check_tolerance
 from .digests import canonical, digest
@@ -260,6 +262,8 @@ class Cell:
         content = {"arguments": self.arguments, "seed": self.seed, "record_steps": self.record_steps}
         shared = self.sweep.shared_content() if shared is None else shared
         by = digest(engine if engine == "dense" else [engine, float(self.sweep.tolerance)])
+        if theirs := [own for arguments in self.arguments.values() if (own := registered(arguments))]:
+            content["registered"] = theirs
         return digest({**content, **shared, "engine": by, "precision": precision})
 
 
@@ -293,17 +297,15 @@ def assemble(cell: Cell, key: Any, built: Built | None = None, engine: str = "de
         return function(**{n: given[n] for n in HANDED if n in given and n in sweep.builders[role]}, **arguments[role])
 
     problem = built.get(cell.built_from[:2], lambda: call("problem", sweep.problem, key))
-    network = built.get((engine, *cell.built_from), lambda: call("network", sweep.network, key, problem))
+    network = built.get((engine, *cell.built_from), lambda: as_network(call("network", sweep.network, key, problem)))
     descent = call("descent", sweep.descent, key, problem, network)
     return Setup(problem, network, with_key(descent.resolved(problem, network)))
 
 
 def build_at(cell: Cell, precision: str, built: Built | None = None, engine: str = "dense") -> Setup:
-    """`assemble` in float64 on the host, problem and network then cast to `precision`."""
+    """`assemble` in float64 on the host, the arrays of problem and network then numpy's of `precision`."""
     with jax.enable_x64(True), jax.default_device(host_device()):
         problem, network, descent = assemble(cell, jax.random.key(cell.seed), built, engine)
-        # rounded by numpy, which compiles nothing for each shape
-        problem = jax.device_put(cast(problem, precision))
-        if not isinstance(network, UnsampledProduct):
-            network = jax.device_put(cast(network, precision))
-        return Setup(problem, network, descent)
+    # rounded by numpy, which compiles nothing for each shape
+    known = network if isinstance(network, UnsampledProduct) else cast(network, precision)
+    return Setup(cast(problem, precision), known, descent)

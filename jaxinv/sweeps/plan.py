@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..arrays import is_traced
+from ..arrays import host_device, is_traced
 from ..checks import UnknownNumbers
 from ..measures.metrics import warn_in_sample
 from ..measures.records import choose, in_sample
@@ -19,16 +19,16 @@ from ..networks.unsampled import UnsampledProduct
 from ..training.decay import check_decay
 from ..training.descent import Descent
 from ..training.engine import WIDTH_FREE
-from ..training.precision import check_float32, resolved
+from ..training.precision import check_float32, decay_per_step, resolved
 from ..training.recorded import check_dims, check_sizes, recorded_shapes
 from ..training.setup import Setup, check_generated
 from ..training.width_free.choice import cheaper
 from ..training.width_free.scope import check_flow, check_scope, outside
-from .grid import RESERVED, Cell, assemble, build_at
+from .grid import RESERVED, Built, Cell, assemble, build_at
 from .keyed import same_call
 from .method import MOST
 
-RESULTS = (*RESERVED, "step_size", "weight_decay")
+RESULTS = (*RESERVED, "step_size", "weight_decay", "strength")
 """Names of the results that no axis of a metric can have."""
 
 
@@ -85,7 +85,7 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
     needs.
     """
     seen: dict[str, _Trace] = {}
-    plans = []
+    built, plans = Built(), []
     shared = cells[0].sweep.shared_content() if named else {}
     recorded: dict[Any, dict[str, tuple[int, ...]]] = {}
     names: dict[str, None] = {}
@@ -94,20 +94,20 @@ def plan_cells(cells: Sequence[Cell], layout: Layout = ONE_BY_ONE, *, named: boo
     for cell in cells:
         call = repr([same_call(arguments) for arguments in cell.arguments.values()])
         if call not in seen:
-            seen[call], setup = _trace(cell, layout)
+            seen[call], setup = _trace(cell, layout, built)
             wanted = cell.sweep.metrics
             names |= dict.fromkeys(in_sample(wanted, choose(wanted, setup.problem, setup.network), setup.problem))
             if own and seen[call].engine == "dense" and seen[call].shape not in recorded:
                 recorded[seen[call].shape] = recorded_shapes(setup, cell.sweep.reduce, own)
                 check_sizes(own, recorded.values())
-        decay_per_step, shape, width, entries, engine = seen[call]
+        taken, shape, width, entries, engine, regularizer = seen[call]
         precision = cell.sweep.precision if engine == "dense" else "float64"
-        if precision != "float64" and decay_per_step is None:
-            decay_per_step = _built_decay(cell)
-        if decay_per_step is not None:
-            precision = resolved(precision, decay_per_step)
-        if precision == "float32" and decay_per_step is not None:
-            check_float32(decay_per_step)
+        if precision != "float64" and taken is None:
+            taken = _built_decay(cell, built)
+        if taken is not None:
+            precision = resolved(precision, taken)
+        if precision == "float32" and taken is not None:
+            check_float32(taken, regularizer)
         size = entries * int(precision[-2:]) // 8
         name = cell.digest(precision, shared, engine) if named else ""
         alike = precision, engine, shape, width, tuple(cell.record_steps)
@@ -127,10 +127,10 @@ def plan_methods(cells: Sequence[Cell], *, named: bool = True) -> list[Plan]:
     return plans
 
 
-def _built_decay(cell: Cell) -> float:
-    """step_size * weight_decay where the builder makes it from random numbers."""
-    descent = build_at(cell, "float64").descent
-    return float(descent.step_size) * float(descent.weight_decay)
+def _built_decay(cell: Cell, built: Built) -> float:
+    """What only building tells: a step size made from random numbers, the slope of a regularizer."""
+    problem, network, descent = build_at(cell, "float64", built)
+    return decay_per_step(descent, network, problem.measurements)
 
 
 WIDE_ENTRIES = 2**14
@@ -140,7 +140,8 @@ WIDE_ENTRIES = 2**14
 class _Trace(NamedTuple):
     """What one abstract call of the builders tells of a cell.
 
-    `decay_per_step` is step_size * weight_decay, where it does not depend on random numbers.
+    `decay_per_step` is step_size * weight_decay, where it does not depend on random numbers and no `regularizer` stands
+    beside: how weak that is, its slope at the weights tells.
     """
 
     decay_per_step: float | None
@@ -148,37 +149,39 @@ class _Trace(NamedTuple):
     width: int | None
     entries: int
     engine: str
+    regularizer: Any
 
 
-def _trace(cell: Cell, layout: Layout) -> tuple[_Trace, Setup]:
+def _trace(cell: Cell, layout: Layout, built: Built) -> tuple[_Trace, Setup]:
     """What the call tells, and the setup it made, its arrays known by their shapes."""
     sweep = cell.sweep
     asked = tuple(sweep.metrics or ())
     if sweep.engine in WIDTH_FREE:
-        trace, setup = _trace_for(cell, layout, sweep.engine)
+        trace, setup = _trace_for(cell, layout, sweep.engine, built)
         check_scope(setup, asked, sweep.reduce, sweep.engine)
         if sweep.engine == "gradient_flow":
             check_flow(setup.descent, trace.decay_per_step)
         return trace, setup
-    trace, setup = _trace_for(cell, layout, "dense")
+    trace, setup = _trace_for(cell, layout, "dense", built)
     if sweep.engine == "auto" and sweep.precision != "float32" and not outside(setup, asked, sweep.reduce):
         if cheaper(setup) == "width_free":
-            return _trace_for(cell, layout, "width_free")
+            return _trace_for(cell, layout, "width_free", built)
     check_generated(setup.network)
     return trace, setup
 
 
-def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
+def _trace_for(cell: Cell, layout: Layout, engine: str, built: Built) -> tuple[_Trace, Setup]:
     products: list[float | None] = []
     widths: list[int | None] = []
     descents: list[Descent] = []
 
-    def trace(key):
-        problem, network, descent = assemble(cell, key, engine=engine)
+    def trace(key, kept=None):
+        problem, network, descent = assemble(cell, key, kept, engine)
         choose(cell.sweep.metrics, problem, network)
         descents.append(descent)
         product = descent.step_size * descent.weight_decay
-        products.append(None if is_traced(product) else float(product))
+        unknown = is_traced(product) or descent.regularizer is not None
+        products.append(None if unknown else float(product))
         pad = layout.buckets and descent.pads and network.pads and network.depth > 1
         widths.append(bucket(network.width) if pad else None)
         if widths[-1] is not None:
@@ -190,7 +193,8 @@ def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
         try:
             traced = eqx.filter_eval_shape(trace, jax.random.key(0))
         except (UnknownNumbers, jax.errors.JAXTypeError):  # a builder that looks at its random numbers
-            traced = trace(jax.random.key(cell.seed))
+            with jax.default_device(host_device()):
+                traced = trace(jax.random.key(cell.seed), built)
             products = [None]  # another seed may have another
     problem, network, descent = traced
     unsampled = isinstance(network, UnsampledProduct)
@@ -202,11 +206,11 @@ def _trace_for(cell: Cell, layout: Layout, engine: str) -> tuple[_Trace, Setup]:
             check_decay(descents[-1], network)
     # weights, gradients, momentum and the products that balancedness needs; data where they are not compressed
     entries = 8 * sum(leaf.size for leaf in jax.tree.leaves(network)) + 6 * problem.signal_dim * problem.measurement_dim
-    if not (cell.sweep.reduce and network.is_linear):
+    if not (cell.sweep.reduce and network.is_linear and descents[-1].compresses):
         entries += problem.samples * (problem.signal_dim + problem.measurement_dim)
     if engine in WIDTH_FREE:
         entries += WIDE_ENTRIES * network.depth * len(cell.record_steps)
-    return _Trace(products[0], shape, widths[0], entries, engine), setup
+    return _Trace(products[0], shape, widths[0], entries, engine, descents[-1].regularizer), setup
 
 
 def blocks(plans: Sequence[Plan], devices: int, layout: Layout) -> Iterator[tuple[list[Plan], int]]:

@@ -11,6 +11,9 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
+from ..arrays import host_device
+from ..networks.own import as_given
+from ..registry import REGISTRIES
 from ..training.dense import Dense
 from ..training.engine import WIDTH_FREE, Engine
 from ..training.run import Run, train_block
@@ -35,7 +38,9 @@ def build(cell: Cell) -> Setup:
     if cell.sweep.method is not None:
         raise no_build(cell.sweep.method)
     (plan,) = plan_cells([cell], named=False)
-    return build_at(cell, plan.precision, engine=plan.engine)
+    problem, network, descent = build_at(cell, plan.precision, engine=plan.engine)
+    with jax.enable_x64(True), jax.default_device(host_device()):
+        return Setup(jax.device_put(problem), as_given(jax.device_put(network)), descent)
 
 
 def run_sweep(
@@ -58,7 +63,7 @@ def run_sweep(
     there are not run again: unless `fresh`, and with `own` unless they are marked so.
     `progress` is called with (cells done, cells in all, what is running). `layout` is chosen for the devices unless
     it is given. Variables of the result: every metric, `diverged`, `step_size`, whether it is the "stable" one as
-    `stable_step_size`, `weight_decay`, `precision_bits`;
+    `stable_step_size`, `weight_decay`, `strength` where another regularizer is used (else NaN), `precision_bits`;
     coordinates: the axes and `step`, which has the axes too where cells differ in it. Cells left out are NaN, False or
     "". Where `engine` is not "dense" also `width_free`, whether that engine ran the cell, with the gradient
     flow or without, and what it says of itself: `coordinates`, `leak`, `filled` (see `Run`). All arguments are checked
@@ -147,8 +152,10 @@ def forget_changed(sweep: Sweep) -> None:
 
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
+    theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
+    theirs += [given for given in sweep.fixed.values() if callable(given)]
     builders = (sweep.problem, sweep.network, sweep.descent) if sweep.method is None else (sweep.method,)
-    for given in (*builders, *(sweep.metrics or ())):
+    for given in (*builders, *(sweep.metrics or ()), *theirs):
         function = getattr(given, "function", given)  # that of a Metric or a Method
         try:
             now = digest(function)
@@ -175,8 +182,9 @@ def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress
     runs: dict[int, Run] = {}
     for members in alike(setups):
         made = train_block(
-            engine, [setups[i] for i in members], steps=step[-1], records=step, metrics=sweep.metrics, progress=progress
-        )
+            engine, [setups[i] for i in members], steps=step[-1], records=step, metrics=sweep.metrics,
+            progress=progress, networks=False,
+        )  # fmt: skip
         runs |= dict(zip(members, made, strict=True))
     return Batch(
         digests=[plan.digest for plan in block],
@@ -221,10 +229,17 @@ def _scalars(block: Sequence[Plan], setups: Sequence[Setup], runs: Mapping[int, 
             "filled": [bool(one.get("filled", False)) for one in held],
         }
     )
-    return reduced | {
-        "diverged": [runs[i].diverged for i in range(len(block))],
-        "step_size": [float(descent.step_size) for _, _, descent in setups],
-        "stable_step_size": [bool(descent.stable) for _, _, descent in setups],
-        "weight_decay": [float(descent.weight_decay) for _, _, descent in setups],
-        "precision_bits": [int(plan.precision[-2:]) for plan in block],
-    }
+    of_regularizer = {}
+    if any(descent.regularizer is not None for _, _, descent in setups):
+        of_regularizer["strength"] = [float(descent.strength) for _, _, descent in setups]
+    return (
+        reduced
+        | of_regularizer
+        | {
+            "diverged": [runs[i].diverged for i in range(len(block))],
+            "step_size": [float(descent.step_size) for _, _, descent in setups],
+            "stable_step_size": [bool(descent.stable) for _, _, descent in setups],
+            "weight_decay": [float(descent.weight_decay) for _, _, descent in setups],
+            "precision_bits": [int(plan.precision[-2:]) for plan in block],
+        }
+    )

@@ -13,12 +13,13 @@ from jax.sharding import Mesh, NamedSharding
 from ..arrays import cast, host_device
 from ..measures.records import Chosen, recorder
 from ..measures.view import View, view_of_weights
+from ..networks.own import as_given
 from ..networks.padding import cut_width, pad_width
 from .decay import check_decay
 from .descent import State, advance, start
 from .devices import SPLIT, mesh_of, on_each, release_programs, stack
 from .engine import Progress
-from .precision import check_float32
+from .precision import check_float32, decay_per_step
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
 from .setup import Setup, Standing, check_fit
 
@@ -66,7 +67,7 @@ class Dense:
         release_programs(advance_block)
         with jax.default_device(host_device()):
             reduced = [self._reduced(setup) for setup in setups]
-            states = [start(one.descent, one.network) for one in reduced]
+            states = [start(one.descent, one.network, len(one.coordinates.inputs)) for one in reduced]
         filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
         mesh = mesh_of(self.devices)
         batch, state = (stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
@@ -151,8 +152,9 @@ class Dense:
             ):
                 wide = cast(reduced, np.float64), cast(network, np.float64)
                 with np.errstate(all="ignore"):  # the weights of a diverged run are not finite
-                    own = cut_width(in_problem_coordinates(*wide, factor), setup.network)
-                made.append(jax.tree.map(jnp.asarray, cast(own, network.weights[0].dtype)))
+                    own = in_problem_coordinates(*wide, factor)
+                    own = own if self.width is None else cut_width(own, setup.network)
+                made.append(as_given(jax.tree.map(jnp.asarray, cast(own, network.weights[0].dtype))))
         return made
 
     def _reduced(self, setup: Setup) -> Reduced:
@@ -161,7 +163,8 @@ class Dense:
         check_decay(setup.descent, setup.network)
         dtype = setup.network.weights[0].dtype
         if dtype == jnp.float32:
-            check_float32(float(setup.descent.step_size) * float(setup.descent.weight_decay))
+            taken = decay_per_step(setup.descent, setup.network, setup.problem.measurements)
+            check_float32(taken, setup.descent.regularizer)
         problem, network, descent = cast(tuple(setup), np.float64)
         if self.width is not None:
             network = pad_width(network, self.width)
@@ -197,7 +200,7 @@ def advance_block(
     def one(reduced: Reduced, state: State, factors):
         coordinates, descent = reduced.coordinates, reduced.descent
         inputs = coordinates.inputs[:, : coordinates.trained]
-        record = recorder(descent.weight_decay, chosen)
+        record = recorder(descent.objective, chosen)
 
         def taken(state, factor):
             return record(view(reduced, state.network, factor)) if chosen else {}

@@ -1,7 +1,7 @@
 """A run in the coordinates it is trained in, and back: changes of coordinates that alter no iterate.
 
-Which change is exact is declared where the knowledge is: `network.is_linear` (compression of the data, fact 4 of
-`jaxinv.theory`), `descent.rotates` (rotation of the measurements, facts 1 and 5).
+Which change is exact is declared where the knowledge is, and asked here: `network.is_linear` and `descent.compresses`
+(compression of the data, fact 4 of `jaxinv.theory`), `descent.rotates` (rotation of the measurements, facts 1 and 5).
 """
 
 from typing import Any
@@ -32,21 +32,23 @@ class Reduced(eqx.Module):
 def reduce_setup(setup: Setup, reduce: bool = True) -> Reduced:
     """The setup in the smallest coordinates that are exact for its network and optimizer (`reduce` False: plain)."""
     problem, network, descent = setup
-    if not (reduce and network.is_linear):
+    if not (reduce and network.is_linear and descent.compresses):
         coordinates = plain_coordinates(problem)
     elif descent.rotates and problem.measurement_rank < problem.measurement_dim:
         coordinates = rotated_coordinates(problem)
     else:
         coordinates = compressed_coordinates(problem)
-    first = network.weights[0]
-    if coordinates.rotation is not None:
-        first = first @ coordinates.rotation
-    trained = coordinates.trained
+    if coordinates.rotation is None:
+        targets = coordinates.targets
+        return Reduced(coordinates, network, namespace(targets).zeros((0, 0), targets.dtype), descent)
+    first, trained = network.weights[0] @ coordinates.rotation, coordinates.trained
     return Reduced(coordinates, _with_first(network, first[:, :trained]), first[:, trained:], descent)
 
 
 def with_off_range(reduced: Reduced, network: Any, factor: Any) -> Any:
     """The network on all columns of the coordinates, once those off the range of the data have shrunk by `factor`."""
+    if not reduced.off_range.size:
+        return network
     first = network.weights[0]
     return _with_first(network, namespace(first).concatenate([first, factor * reduced.off_range], axis=1))
 

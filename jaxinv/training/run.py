@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Integer
 from ..checks import ArgumentError, check_flag, check_known, fail
 from ..measures.metrics import warn_in_sample
 from ..measures.records import Chosen, Recordable, check_metrics, choose, in_sample, record_steps, record_steps_after
+from ..networks.own import as_network
 from ..problems.problem import Problem
 from .dense import Dense
 from .descent import Descent
@@ -71,6 +72,7 @@ def train(
     check_known("engine", engine, ENGINES)
     check_flag("reduce", reduce)
     check_metrics(metrics)
+    network = as_network(network)
     setup = Setup(problem, network, descent.resolved(problem, network))
     engine = choose_engine(engine, setup, metrics, reduce)
     if engine in WIDTH_FREE:
@@ -131,13 +133,15 @@ def train_block(
     records: int | Sequence[int] = 60,
     metrics: Sequence[str | Recordable] | None = None,
     progress: Callable[[int], None] | None = None,
+    networks: bool = True,
 ) -> list[Run]:
-    """`train` for setups that one block of `engine` can hold."""
+    """`train` for setups that one block of `engine` can hold; without `networks` the trained ones are None."""
     step = record_steps(steps, records)
     chosen = choose(metrics, setups[0].problem, setups[0].network)
     check_weights(engine, chosen)
     with run_settings():
-        return _train(engine, engine.prepare(setups), len(setups), step, chosen, progress)[1]
+        block = engine.prepare(setups)
+        return _train(engine, block, len(setups), step, chosen, progress, networks=networks)[1]
 
 
 def check_weights(engine: Engine, chosen: Chosen) -> None:
@@ -162,17 +166,18 @@ def _standing(after: Run, setup: Setup, reduce: bool) -> Standing:
 
 
 def _train(
-    engine: Engine, block: Any, count: int, step, chosen: Chosen, progress, *, diverged: bool = False
+    engine: Engine, block: Any, count: int, step, chosen: Chosen, progress, *, diverged=False, networks=True
 ) -> tuple[Any, list[Run]]:
     """The block of `count` setups after the last step, and their runs; `diverged`: whether they had before."""
     block, table = engine.follow(block, step, chosen, progress)
     failed = np.logical_or.accumulate(~np.isfinite(table["loss"]) | diverged, axis=0)
-    networks, reductions = engine.networks(block), engine.reduction(block)
+    trained = engine.networks(block) if networks else [None] * count
+    reductions = engine.reduction(block)
     return block, [
         Run(
             step=step,
             metrics={name: _until(failed[:, i], rows[:, i]) for name, rows in table.items()},
-            network=networks[i],
+            network=trained[i],
             diverged=bool(failed[-1, i]) and not reductions[i].get("filled", False),
             reduction=reductions[i],
         )

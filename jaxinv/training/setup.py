@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 
-from ..checks import fail
+from ..checks import ArgumentError, fail
 from ..networks.layers import Layers
 from ..networks.unsampled import UnsampledProduct
 from ..problems.problem import Problem
@@ -53,10 +53,10 @@ def check_fit(setup: Setup) -> None:
     """ArgumentError unless the network maps measurements of the problem to its signals, in float32 or float64."""
     problem, network, _ = setup
     check_generated(network)
-    dtype = network.weights[0].dtype
-    if dtype not in (jnp.float32, jnp.float64):
-        raise fail("network", "of float32 or float64 weights", f"{dtype}", "cast its weights")
-    if isinstance(network, Layers):
+    dtypes = {str(weight.dtype) for weight in network.weights}
+    if dtypes not in ({"float32"}, {"float64"}):
+        raise fail("network", "of float32 or float64 weights", " and ".join(sorted(dtypes)), "cast its weights")
+    if isinstance(network, Layers) and network.is_chain:
         sizes = [network.weights[0].shape[1], *(weight.shape[0] for weight in network.weights)]
         chain = all(weight.shape[1] == size for weight, size in zip(network.weights, sizes, strict=False))
         ends = problem.measurement_dim, problem.signal_dim
@@ -64,3 +64,21 @@ def check_fit(setup: Setup) -> None:
             shapes = ", ".join(str(weight.shape) for weight in network.weights)
             raise fail("network", f"a chain of layers from {ends[0]} measurements to {ends[1]} unknowns",
                        f"weights of shapes {shapes}", "build it for this problem")  # fmt: skip
+    else:
+        _check_maps(problem, network)
+
+
+def _check_maps(problem: Problem, network: Any) -> None:
+    """ArgumentError unless the network takes rows of measurements and gives rows of signals."""
+    wanted, got = (2, problem.signal_dim), None
+    try:
+        made = jax.eval_shape(network, jax.ShapeDtypeStruct((2, problem.measurement_dim), network.weights[0].dtype))
+        got = f"what gives shape {getattr(made, 'shape', type(made).__name__)}"
+        if made.shape == wanted:
+            return
+    except ArgumentError:
+        raise
+    except Exception as error:
+        got = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    rows = f"2 rows of {problem.measurement_dim} measurements to 2 rows of {problem.signal_dim} unknowns"
+    raise fail("network", f"a map of {rows}", got, "build it for this problem; jax.vmap makes rows of vectors")

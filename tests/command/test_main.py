@@ -124,7 +124,7 @@ def test_a_grid_that_the_figure_cannot_show_keeps_its_results(tmp_path, capsys):
         (["--set", "momentum=abc"], "momentum must be a finite number of at least 0, got 'abc'"),
         (["--set", "momentum='0.5'"], "momentum must be a finite number of at least 0, got '0.5'"),
         (["--set", "operator=1"], "operator must be one of gaussian, orthogonal_rows, got 1"),
-        (["--set", "init=1"], "init must be a name, got 1; known: balanced, fan_in, orthogonal"),
+        (["--set", "init=1"], "init must be a name or a function of (keys, sizes), got 1; pass one of them"),
         (["--set", "gamma=0,None"], "--set gamma must be numbers or words, being an axis, got None"),
         (["--set", "noise=1e308"], "noise must be at most 1e+15"),
         (["--set", "scale=1e308"], "scale must be at most 1e+15 at depth 3"),

@@ -37,6 +37,20 @@ def test_the_phases_of_each_run_are_those_of_its_curve():
     assert found["quality"].values.tolist() == [["good", "good"], ["short", "diverged"]]
 
 
+def test_what_stands_where_another_curve_is_least():
+    errors = grid([0.02, 0.02, 0.02]).transpose("width", "seed", "record")
+    values = errors + 1
+    errors = errors.copy()
+    for seed, place in enumerate((3, 7, 5)):
+        errors[0, seed, place] = 1e-20
+    errors[0, 2, -1] = np.nan
+    found = curves.run_at_lowest(values, errors)
+    assert found.dims == ("width", "seed")
+    np.testing.assert_array_equal(found[0], [values[0, 0, 3], values[0, 1, 7], np.nan])
+    shorter = errors.assign_coords(step=errors["step"].where(errors["record"] < len(STEP) - 1))
+    assert curves.run_at_lowest(values, shorter)[0, 2] == values[0, 2, 5]
+
+
 def test_a_shorter_run_ends_where_its_steps_do_and_a_missing_one_is_nan():
     data = grid([0.02, 0.02, 0.02]).transpose("width", "seed", "record").drop_vars("step")
     steps = xr.DataArray(np.array([STEP, STEP, np.full(len(STEP), np.nan)]), dims=("seed", "record"))

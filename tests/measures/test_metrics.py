@@ -7,6 +7,7 @@ import pytest
 
 import jaxinv as ji
 from jaxinv.measures import metrics
+from jaxinv.measures.objective import Objective
 from jaxinv.measures.view import View, view_of_weights
 from jaxinv.problems.coordinates import compressed_coordinates, plain_coordinates, rotated_coordinates
 
@@ -76,7 +77,7 @@ def test_every_metric_through_a_view_is_the_measured_one_in_any_coordinates(coor
     plain = numpy_metrics(problem, [np.asarray(weight) for weight in network.weights], 0.3)
     assert set(measured) == set(metrics.METRICS) == set(plain)
     for name, metric in metrics.METRICS.items():
-        assert float(metric(view, 0.3)) == pytest.approx(float(measured[name]), rel=1e-9, abs=1e-12), name
+        assert float(metric(view, Objective(0.3))) == pytest.approx(float(measured[name]), rel=1e-9, abs=1e-12), name
         assert float(measured[name]) == pytest.approx(plain[name], rel=1e-9, abs=1e-12), name
 
 
@@ -86,9 +87,9 @@ def test_without_weights_balancedness_alone_is_nan():
     blind = View(whole.coordinates, whole.outputs, whole.squared_norm, whole.end_to_end, None)
     for name, metric in metrics.METRICS.items():
         if name == "balancedness":
-            assert np.isnan(metric(blind, 0.1))
+            assert np.isnan(metric(blind, Objective(0.1)))
         else:
-            assert float(metric(blind, 0.1)) == float(metric(whole, 0.1)), name
+            assert float(metric(blind, Objective(0.1))) == float(metric(whole, Objective(0.1))), name
 
 
 def test_a_relu_network_has_the_loss_the_regression_error_and_the_error_on_held_out_pairs():

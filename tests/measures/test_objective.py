@@ -6,6 +6,7 @@ import pytest
 
 from jaxinv.measures import objective
 from jaxinv.measures.metrics import METRICS
+from jaxinv.measures.objective import Objective
 from jaxinv.measures.view import view_of_weights
 from jaxinv.problems.coordinates import compressed_coordinates, plain_coordinates
 
@@ -19,17 +20,18 @@ def test_the_gradient_is_that_of_misfit_and_penalty(made, decay):
     inputs, targets = problem.measurements, problem.signals
 
     def whole(net):
-        return objective.misfit(net(inputs), targets) + objective.weight_penalty(objective.squared_norm(net), decay)
+        return objective.misfit(net(inputs), targets) + decay / 2 * objective.squared_norm(net)
 
-    ours = objective.gradient(network, inputs, targets, decay)
+    ours = Objective(decay).gradient(network, inputs, targets)
     for one, other in zip(ours.weights, jax.grad(whole)(network).weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_the_gradient_of_the_misfit_has_no_decay():
     problem, network, _ = setup()
-    slopes = objective.misfit_gradient(network, problem.measurements, problem.signals)
-    decayed = objective.gradient(network, problem.measurements, problem.signals, 0.7)
+    slopes, decayed = (
+        Objective(0.7).gradient(network, problem.measurements, problem.signals, decay=decay) for decay in (False, True)
+    )
     for slope, both, weight in zip(slopes.weights, decayed.weights, network.weights, strict=True):
         np.testing.assert_allclose(both - slope, 0.7 * weight, rtol=1e-9, atol=1e-12)
 
@@ -42,9 +44,9 @@ def test_misfit_and_penalty_are_what_numpy_finds_and_the_loss_metric_is_their_su
     penalty = 0.5 * 0.7 * sum(np.linalg.norm(weight) ** 2 for weight in (first, second, third))
     outputs = network(problem.measurements)
     assert float(objective.misfit(outputs, problem.signals)) == pytest.approx(misfit, rel=1e-12)
-    assert float(objective.weight_penalty(objective.squared_norm(network), 0.7)) == pytest.approx(penalty, rel=1e-12)
+    assert float(Objective(0.7).decay(objective.squared_norm(network))) == pytest.approx(penalty, rel=1e-12)
     for coordinates in (plain_coordinates(problem), compressed_coordinates(problem)):
-        loss = METRICS["loss"](view_of_weights(coordinates, network), 0.7)
+        loss = METRICS["loss"](view_of_weights(coordinates, network), Objective(0.7))
         assert float(loss) == pytest.approx(misfit + penalty, rel=1e-12)
 
 

@@ -50,7 +50,7 @@ def test_the_start_of_a_relu_network_keeps_the_power_of_the_linear_one():
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ({"init": 1}, "init must be a name, got 1; known: balanced, fan_in, orthogonal"),
+        ({"init": 1}, r"init must be a name or a function of \(keys, sizes\), got 1; pass one of them"),
         ({"scale": 1e308}, r"scale must be at most 1e\+15 at depth 2, or the loss is no number, got 1e\+308"),
         ({"scale": 1e10, "depth": 20}, r"scale must be at most 3.16e\+07 at depth 20"),
     ],

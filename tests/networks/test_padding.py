@@ -57,7 +57,9 @@ def test_a_network_does_not_pad_unless_it_says_so_and_then_rightly():
     problem, network, descent = setup()
     own = Squares((network.weights[0], network.weights[-1]))
     assert not own.pads
-    moved = step(descent, problem.measurements, problem.signals, start(descent, pad_width(own, 12))).network
+    moved = step(
+        descent, problem.measurements, problem.signals, start(descent, pad_width(own, 12), problem.samples)
+    ).network
     assert np.linalg.norm(moved.weights[-1][:, 9:]) > 1e-3
 
 

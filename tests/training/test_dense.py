@@ -72,7 +72,7 @@ def test_metrics_of_the_views_are_those_recorded(reduce, momentum):
             block, recorded = engine.advance(block, [steps], metrics.NAMES)
             for i, view in enumerate(engine.views(block)):
                 for name, metric in metrics.METRICS.items():
-                    value = float(metric(view, setups[i].descent.weight_decay))
+                    value = float(metric(view, setups[i].descent.objective))
                     assert value == pytest.approx(recorded[name][0, i], rel=1e-9, abs=1e-12), name
         assert block.steps == 40
 

@@ -81,7 +81,7 @@ class Blind:
         for steps in np.diff(step, prepend=step[0]):
             block, _ = self.dense.advance(block, [int(steps)], ())
             pairs = zip(self.views(block), block.setups, strict=True)
-            table.append([recorder(one.descent.weight_decay, chosen)(view) for view, one in pairs])
+            table.append([recorder(one.descent.objective, chosen)(view) for view, one in pairs])
         return block, {
             name: np.array([[np.asarray(row[name]) for row in rows] for rows in table]) for name in table[0][0]
         }

@@ -20,6 +20,7 @@ WORDS = {
     "gamma": ("weight decay", "gamma"),
     "weight_decay": ("absolute weight decay", "lambda"),
     "step_size": ("step size", "eta"),
+    "strength": ("strength of the regularizer", "mu"),
     "seed": ("seeds", ""),
 }
 """What arguments are called, and their symbols."""

@@ -95,7 +95,7 @@ def begin(task: Task) -> Standing:
     trained: Any = Trained(first, jnp.zeros_like(known.start), jnp.ones(()))
     zero = jnp.zeros(())
     standing = Standing(
-        known, trained, task.descent.optimizer().init(trained), signals_of(task, known, trained),
+        known, trained, task.descent.transformation().init(trained), signals_of(task, known, trained),
         time=jnp.zeros((), jnp.int64), looks=jnp.zeros((), jnp.int64), steepest=jnp.zeros(len(known.start)),
         leak=zero, leaked=zero, stride=jnp.zeros((), jnp.int64), flowed=jnp.zeros((), jnp.int64),
     )  # fmt: skip
@@ -151,7 +151,9 @@ def keep(standing: Standing) -> Kept:
 
 def _step(task: Task, now: Standing) -> Standing:
     trained: Any = now.trained  # what optax calls parameters
-    updates, optimizer = task.descent.optimizer().update(slopes_of(task, trained, now.signals), now.optimizer, trained)
+    updates, optimizer = task.descent.transformation().update(
+        slopes_of(task, trained, now.signals), now.optimizer, trained
+    )
     trained = optax.apply_updates(trained, updates)
     leaked = jnp.maximum(now.leaked, now.leak)
     moved = eqx.tree_at(

@@ -154,7 +154,7 @@ def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any
         key = jax.random.fold_in(jax.random.wrap_key_data(prepared.key), 1)
         known = run.standing.known
         complete = prepared.start.complete(key, known)
-        record = recorder(prepared.descent.weight_decay, chosen)
+        record = recorder(prepared.descent.objective, chosen)
         rows = jax.lax.map(lambda kept: record(view(prepared.coordinates, complete, kept)), run.kept)
         last = keep(run.standing)
         held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full,

@@ -53,8 +53,8 @@ def outside(setup: Setup, asked: Chosen, reduce: bool = True) -> str:
         return f"trains layer products, got {type(network).__name__}: its signals do not stay in few directions"
     if network.depth < 2:
         return "reduces hidden layers, got a network of depth 1, which has none"
-    if not descent.rotates:
-        return "holds for gradient descent and heavy ball, got another optimizer, which looks at single weights"
+    if not descent.is_plain:
+        return "holds for gradient descent and heavy ball with weight decay and squared loss, got another descent"
     if not reduce:
         return "is a reduction, got reduce=False"
     for metric in asked:
