@@ -26,10 +26,9 @@ from jaxinv.studies import plots
 LEVEL, UNTIL, RATES = 1e-6, 8.0, [0.03, 0.1, 0.3]
 """The risk to reach, over that at the start; the time that the flow runs to; the step sizes c/L, by their c."""
 
-FLOW = ji.Method(
-    residual.residual_flow, {"risk": ("record",), "time": ("record",)}, batched=("key", "norm", "negative")
-)
-DESCENT = ji.Method(residual.residual_descent, {"risk": ("record",), "step": ("record",)}, batched=("key", "negative"))
+RECORDED = {"risk": ("record",), "step": ("record",)}
+FLOW = ji.Method(residual.residual_flow, RECORDED, batched=("key", "norm", "negative"))
+DESCENT = ji.Method(residual.residual_descent, RECORDED, batched=("key", "negative"))
 EACH_START = ji.Method(residual.residual_starts, {"risk": ("start", "record"), "at": ("start", "record")},
                        {"start": residual.STARTS}, batched=("key", "rate", "most"))  # fmt: skip
 
@@ -75,21 +74,19 @@ def draw(runs):
     Bands are the range over seeds. On the dotted line: runs that did not get to the level in all of the steps.
     """
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.0, [["flow", "descent"], ["starts", "scalar"]])
-    flow, descent = runs["flow"].select("risk", norm=2.0), runs["descent"]["risk"]
-    of_depth = {name: 0 for name in runs["flow"]["time"].dims if name not in ("depth", "record")}
-    flow = flow.assign_coords(time=runs["flow"]["time"].isel(of_depth, drop=True))
-    scaled = (runs["descent"]["step_size"] * descent["step"]).isel(negative=0, seed=0, drop=True)
-    depths = sorted({*flow["depth"].values.tolist(), *descent["depth"].values.tolist()})
-    colours = plots.colours_of("depth", depths)
-    plots.bands(axes["flow"], flow, x="time", colour="depth", colours=colours)
-    plots.bands(axes["descent"], descent.assign_coords(time=scaled), x="time", colour="depth", colours=colours)
-    times = np.array([0, UNTIL])
+    depths = {depth for name in ("flow", "descent") for depth in runs[name]["depth"].values.tolist()}
+    colours = plots.colours_of("depth", sorted(depths))
+    for name, (risk, time) in timed(runs).items():
+        shared = time.max([dim for dim in time.dims if dim not in ("depth", "record")])
+        loudest = risk.isel(norm=-1) if name == "flow" else risk
+        plots.bands(axes[name], loudest.assign_coords(time=shared), x="time", colour="depth", colours=colours)
+    ends = np.array([0, UNTIL])
     for panel, rate, style, label in (
         ("flow", 2, "--", "their bound $e^{-2t}$"),
         ("descent", 2, "-.", "rate of the flow"),
         ("descent", 0.5, "--", r"their bound $(1-\eta/2)^k$"),
     ):
-        axes[panel].plot(times, np.exp(-rate * times), style, color=plots.REFERENCE, label=label)
+        axes[panel].plot(ends, np.exp(-rate * ends), style, color=plots.REFERENCE, label=label)
     proven, shades = runs["descent"]["steps"], ("#0072B2", "#E69F00", "#D55E00")
     words = r"zero asymmetric, proven $\eta$, $||\Phi||_F$ = 0.5"
     plots.bands(axes["starts"], proven, x="depth", shade="#009E73", label=words, marker=3)
@@ -116,34 +113,51 @@ def draw(runs):
     return figure
 
 
+def timed(runs):
+    """Risks from the zero-asymmetric start and their times, step size times step, of the flow and of the descent."""
+    flow, descent = runs["flow"]["risk"], runs["descent"]["risk"]
+    return {"flow": (flow, flow["step"] * residual.flow_time_step(flow["depth"])),
+            "descent": (descent, descent["step"] * proven_step_sizes(runs))}  # fmt: skip
+
+
+def proven_step_sizes(runs):
+    """The step sizes of the theorem by depth."""
+    return residual.proven_step_size(runs["descent"]["depth"], runs["descent"].argument("norm"))
+
+
+def power(steps):
+    """b of steps ~ depth^b; NaN where a run is lost or never gets to the level."""
+    found = statistics.exponent(steps["depth"], steps, "depth")
+    return found.where(found < np.inf)
+
+
 def interval(values):
-    """The ends of the 95% interval of the median over runs; NaN where a run is lost."""
+    """The ends of the 95% interval of the median over runs; NaN where one of them is."""
     rows = values.values.ravel()
     return statistics.median_interval(rows)[1:] if np.isfinite(rows).all() else (np.nan, np.nan)
 
 
 def claims(runs):
     """Both bounds at every record, and how the steps grow with the depth; what a lost run enters fails."""
-    flow, descent, zero = runs["flow"], runs["descent"], {"start": residual.ZERO}
-    eta, step = descent["step_size"], descent["risk"]["step"]
+    (flow, time), (descent, scaled) = timed(runs).values()
     steps, alone = (runs[name]["steps"].clip(max=runs[name].argument("most")) for name in ("starts", "scalar"))
-    power = statistics.exponent(steps["depth"], steps, "depth")
-    proven = statistics.exponent(descent["depth"], descent["steps"], "depth")
-    best = power.sel(zero).where(runs["starts"]["steps"].sel(zero).max("depth") < np.inf)
-    per_layer = np.exp(statistics.slope(alone["depth"], np.log(alone.sel(start="near_identity")), "depth"))
+    own = [power(runs["descent"]["steps"]), power(runs["starts"]["steps"].sel(start=residual.ZERO))]
+    more = [power(steps.sel(start=name)) - own[1] for name in residual.STARTS[1:]]
+    alone = alone.sel(start="near_identity")
+    per_layer = np.exp(statistics.slope(alone["depth"], np.log(alone), "depth", least=alone.sizes["depth"]))
     return [
-        ji.at_most(1e-9, flow["risk"] * np.exp(2 * flow["time"]) - 1,
+        ji.at_most(1e-9, flow * np.exp(2 * time) - 1,
                    "zero-asymmetric start, any Phi: by how much the risk of the flow exceeds exp(-2 t) R(0), largest "
                    "over records [read: their bound; slack for rounding]"),
-        ji.at_most(1e-9, descent["risk"] * np.exp(-step * np.log1p(-eta / 2)) - 1,
+        ji.at_most(1e-9, descent / (1 - proven_step_sizes(runs) / 2) ** descent["step"] - 1,
                    "by how much that of the descent, at the step size of the theorem, exceeds (1 - eta/2)^k R(0), "
                    "largest over records [read: their bound; slack for rounding]"),
-        ji.at_most(1e-9, descent["risk"] * np.exp(2 * step * eta) - 1,
+        ji.at_most(1e-9, descent * np.exp(2 * scaled) - 1,
                    "the same for exp(-2 eta k) R(0), the rate of the flow, largest [ours]"),
-        ji.at_most(3, [interval(each)[1] for each in (proven, best)],
+        ji.at_most(3, [interval(each)[1] for each in own],
                    "steps as a power of the depth from the zero-asymmetric start, the upper end of the interval of the "
                    "median run, at the step size of the theorem and the best c/L, largest of both [read: L^3]"),
-        ji.at_least(0, [interval(power.sel(start=name) - power.sel(zero))[0] for name in residual.STARTS[1:]],
+        ji.at_least(0, [interval(each)[0] for each in more],
                     "Phi = -I, d = 4: how much larger that power is from near-identity and Xavier starts (all steps "
                     "where a run fails), lower end of the interval, least of both [ours]", strict=True),
         ji.at_least(2, interval(per_layer)[0],

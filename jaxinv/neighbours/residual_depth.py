@@ -88,6 +88,11 @@ def descent_step(weights: Weights, phi: Map, step_size: Any) -> Weights:
     return weights - step_size * gradient(weights, phi)
 
 
+def flow_time_step(depth: Any) -> Any:
+    """The time step with which the flow is integrated: 0.02, less for deep networks, which are stiffer [ours]."""
+    return np.minimum(0.02, 0.2 / depth)
+
+
 def flow_step(weights: Weights, phi: Map, step_size: Any) -> Weights:
     """The gradient flow over a time `step_size`, by the classical Runge-Kutta method: an error of order 5 in it."""
 
@@ -143,24 +148,26 @@ def run(
 
 
 def residual_flow(key: Key[Array, ""], *, depth: int, size: int, norm: Any, negative: Any, until: Any, records: int):
-    """The gradient flow from the zero-asymmetric start up to the time `until`, in at least 50 steps for each unit.
+    """The gradient flow from the zero-asymmetric start up to the time `until`.
 
-    `risk`, over that at the start, after each of the recorded `time`s.
+    `risk`, over that at the start, after each `step`, of length `flow_time_step`.
     """
-    phi, length = target(key, size, norm, negative), min(0.02, 0.2 / depth)
-    path = run(start(key, ZERO, depth, size), phi, length, spaced(until / length, records), advance=flow_step)
-    return {"risk": path.risk / path.risk[0], "time": path.step * length}
+    return _from_zero(key, size, norm, negative, depth, flow_time_step(depth), until, records, flow_step)
 
 
 def residual_descent(key: Key[Array, ""], *, depth: int, size: int, norm: Any, negative: Any, level: Any, records: int):
     """Gradient descent from the zero-asymmetric start at `proven_step_size`, until the flow would be at a `level`.
 
-    `risk`, over that at the start, after each recorded `step`, and the step size.
+    `risk`, over that at the start, after each `step`.
     """
-    phi, step_size = target(key, size, norm, negative), proven_step_size(depth, norm)
-    steps = spaced(1.02 * jnp.log(1 / level) / (2 * step_size), records)
-    path = run(start(key, ZERO, depth, size), phi, step_size, steps)
-    return {"risk": path.risk / path.risk[0], "step": path.step, "step_size": step_size}
+    until = 1.02 * jnp.log(1 / level) / 2
+    return _from_zero(key, size, norm, negative, depth, proven_step_size(depth, norm), until, records, descent_step)
+
+
+def _from_zero(key, size, norm, negative, depth, step_size, until, records, advance):
+    weights, phi = start(key, ZERO, depth, size), target(key, size, norm, negative)
+    path = run(weights, phi, step_size, spaced(until / step_size, records), advance=advance)
+    return {"risk": path.risk / path.risk[0], "step": path.step}
 
 
 def residual_starts(key: Key[Array, ""], *, depth: int, size: int, rate: Any, level: Any, most: Any, records: int):
