@@ -5,6 +5,7 @@ from collections.abc import Collection
 from unittest.mock import patch
 
 import numpy as np
+import xarray as xr
 
 import jaxinv as ji
 from jaxinv.studies.analysis import ALONE, plain, with_derived
@@ -24,12 +25,12 @@ def assert_divergence_helps_no_claim(
     """
     rng, failed = np.random.default_rng(0), set()
     healthy = recorded(experiment, runs if isinstance(runs, dict) else {"": runs})
-    grids = [name for name, run in healthy.items() if "diverged" in run]
+    grids = [name for name, run in healthy.items() if isinstance(run.grid, ji.Sweep)]
     whole = {name: {} for name in grids}
     with patch.object(ji.Runs, "build", once(ji.Runs.build)):
         first = judged(experiment, healthy)
         for trial in range(21):
-            cell = {name: any_cell(healthy[name].data, rng) for name in grids}
+            cell = {name: any_cell(healthy[name], rng) for name in grids}
             axis = rng.integers(12)
             row = {name: dict([list(at.items())[axis % len(at)]]) for name, at in cell.items()}
             size = (0.5, 2, 8)[trial // 3 % 3] if trial else 0
@@ -41,7 +42,7 @@ def assert_divergence_helps_no_claim(
                 for i, (then, now) in enumerate(zip(before, after, strict=True)):
                     moved = i in chosen and where is row
                     assert then.holds or not now.holds or moved, f"{i}, {where}: {then.line()}; {now.line()}"
-        one_seed = {name: {"seed": healthy[name]["seed"].values[-1]} for name in grids}
+        one_seed = {name: {"seed": healthy[name]["seed"].values[-1]} for name in grids if "seed" in healthy[name]}
         for verdict in judged(experiment, diverged(healthy, one_seed, rng)):
             about_all = re.search(WORST, verdict.claim) and not re.search(MIDDLE, verdict.claim)
             assert not (about_all and verdict.holds), verdict.line()
@@ -85,16 +86,30 @@ def once(build):
     return find
 
 
-def any_cell(data, rng):
+def any_cell(run, rng):
     """A cell that was run: its value of each axis."""
-    there = data["step_size"].notnull()
+    data = run.data
+    there = data["step_size"].notnull() if "step_size" in data else every_cell(run)
     at = rng.choice(np.argwhere(there.values))
-    return {axis: there[axis].values[i] for axis, i in zip(there.dims, at, strict=True)}
+    return {axis: data[axis].values[i] for axis, i in zip(there.dims, at, strict=True)}
+
+
+def every_cell(run):
+    """True over the axes of its grid."""
+    shape = tuple(run.data.sizes[axis] for axis in run.grid.axes)
+    return xr.DataArray(np.ones(shape, bool), dims=tuple(run.grid.axes))
 
 
 def curves(data):
-    """The names of what is recorded."""
-    return [name for name in data.data_vars if "record" in data[name].dims]
+    """The names of what is recorded; of a method that does not say whether it diverged, those of all numbers."""
+    if "diverged" in data:
+        return [name for name in data.data_vars if "record" in data[name].dims]
+    return [name for name in data.data_vars if data[name].dtype.kind in "if"]
+
+
+def records_from(data, metric, first):
+    """Where a curve stands from a record on: everywhere, for what is none."""
+    return {"record": range(first, data.sizes["record"])} if "record" in data[metric].dims else {}
 
 
 def damaged(runs, where, size, rng):
@@ -106,11 +121,13 @@ def damaged(runs, where, size, rng):
     for name, selection in where.items():
         data = runs[name].data.copy(deep=True)
         for metric in curves(data):
-            old = data[metric].loc[selection].isel(record=slice(1, None))
-            each = old.isel(record=0, drop=True) * 0 + 1 if not selection else 1.0
+            data[metric], place = data[metric].astype(float), {**selection, **records_from(data, metric, 1)}
+            old = data[metric].loc[place]
+            alike = {dim: 0 for dim in old.dims if dim == "record"}
+            each = old.isel(alike, drop=True) * 0 + 1 if not selection else 1.0
             power, factor = (np.exp(s * rng.standard_normal(np.shape(each))) * each for s in (size / 4, size))
-            changed = old ** np.minimum(power, 2) * factor
-            data[metric].loc[{**selection, "record": range(1, data.sizes["record"])}] = changed.transpose(*old.dims)
+            changed = np.sign(old) * abs(old) ** np.minimum(power, 2) * factor
+            data[metric].loc[place] = changed.transpose(*old.dims)
         made[name] = ji.Runs(runs[name].grid, data)
     return made
 
@@ -120,9 +137,11 @@ def diverged(runs, where, rng):
     made = dict(runs)
     for name, selection in where.items():
         data = runs[name].data.copy(deep=True)
-        data["diverged"].loc[selection] = data["step_size"].loc[selection].notnull()
-        first = rng.choice([1, max(1, data.sizes["record"] // 2)])
+        if "diverged" in data:
+            data["diverged"].loc[selection] = data["step_size"].loc[selection].notnull()
+        first = rng.choice([1, max(1, data.sizes.get("record", 1) // 2)])
         for metric in curves(data):
-            data[metric].loc[{**selection, "record": range(first, data.sizes["record"])}] = np.nan
+            data[metric] = data[metric].astype(float)
+            data[metric].loc[{**selection, **records_from(data, metric, first)}] = np.nan
         made[name] = ji.Runs(runs[name].grid, data)
     return made
