@@ -41,9 +41,8 @@ DECAYS = {"none": "x", "coupled": "o", "decoupled": "s"}
 
 def descent(problem, network, *, optimizer="gradient_descent", decay="none", horizon=None):
     """The optimizer at its default step size and decay, the step size falling to 0 at the horizon."""
-    gamma = 0.0 if decay == "none" else GAMMA
-    return ji.gradient_descent(problem, network, gamma=gamma, optimizer=optimizer, decoupled=decay == "decoupled",
-                               schedule="cosine", horizon=horizon)  # fmt: skip
+    how: Any = {"gamma": 0.0} if decay == "none" else {"gamma": GAMMA, "decoupled": decay == "decoupled"}
+    return ji.gradient_descent(problem, network, optimizer=optimizer, schedule="cosine", horizon=horizon, **how)
 
 
 def grids(preset):
@@ -62,21 +61,21 @@ def grids(preset):
 
 
 def analyse(runs):
-    """`law` of W_1 off the range of the data, over its start; `at_fit`: oracle distance where the error reaches FIT."""
+    """`law`: prod_t (1 - eta_t lambda). `at_fit`: the oracle distance without decay at a regression error of FIT."""
     import xarray
 
-    share = np.arange(runs.argument("horizon")) / runs.argument("horizon")
-    factors = np.asarray(SCHEDULES["cosine"](share))
+    horizon = runs.argument("horizon")
+    factors = np.asarray(SCHEDULES["cosine"](np.arange(horizon) / horizon))
 
     def law(step_size, weight_decay):
         each = theory.off_range_decay(1, step_size * factors, weight_decay)
         return np.concatenate([[1.0], np.cumprod(each)])[runs["step"].values]
 
-    made: Any = xarray.apply_ufunc(law, runs["step_size"], runs["weight_decay"], vectorize=True,
-                                   output_core_dims=[["record"]])  # fmt: skip
+    arguments = runs["step_size"], runs["weight_decay"]
+    at_fit = curves.at_level(runs["regression_error"], runs["oracle_distance"], FIT)
     return xarray.Dataset({
-        "law": made,
-        "at_fit": curves.at_level(runs["regression_error"], runs["oracle_distance"], FIT).sel(decay="none", drop=True),
+        "law": xarray.apply_ufunc(law, *arguments, vectorize=True, output_core_dims=[["record"]]),
+        "at_fit": at_fit.sel(decay="none", drop=True),
     })  # fmt: skip
 
 
