@@ -170,5 +170,11 @@ def run_steps_to(curves: "xarray.DataArray", level: float) -> "xarray.DataArray"
     return each_run(steps_to, curves, level).fillna(np.inf)
 
 
+def at_level(curves: "xarray.DataArray", other: "xarray.DataArray", level: float) -> "xarray.DataArray":
+    """`other` at the first record at which each of the curves is `level` or less; NaN if it never is."""
+    below = curves <= level
+    return other.isel(record=below.argmax("record")).where(below.any("record")).drop_vars("step", errors="ignore")
+
+
 def _nothing(why: str) -> Contraction:
     return Contraction(np.nan, np.nan, why, (np.nan, np.nan))

@@ -42,7 +42,7 @@ def test_the_gradient_of_a_loss_is_that_of_its_differences(name):
 @pytest.mark.parametrize("name", SLOPES)
 def test_a_run_descends_and_records_the_loss_it_is_given(name):
     parts = named(PARTS, "momentum", loss=GIVEN[name], gamma=0.1, step_size=1e-3)
-    assert not (parts.descent.compresses or parts.descent.rotates or parts.descent.is_plain)
+    assert not any([parts.descent.compresses, parts.descent.rotates, parts.descent.is_plain])
     run = ji.train(*parts, steps=100, records=2, metrics=["loss"])
     weights = loop(parts, RULES["momentum"], 100, slope=lambda outputs, targets: SLOPES[name](outputs - targets))
     assert_same(run.network.weights, weights)

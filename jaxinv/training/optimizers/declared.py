@@ -37,8 +37,7 @@ def check_declared(
         for beta, given in ((momentum, found), (0.5, _directions(direction, 0.5, gradients))):
             if not _same(given, [_mixed(mix, beta, each) for each in gradients]):
                 raise fail("mix", "what the direction makes of gradient and velocity, or None",
-                           f"({', '.join(f'{number:g}' for number in mix(beta))}) at momentum {beta:g}, which it is not",
-                           "leave it out")  # fmt: skip
+                           f"one that at momentum {beta:g} it is not", "leave it out")  # fmt: skip
     if pads:
         around = ((0, 0), (0, 1), (0, 1))
         wide = _directions(direction, momentum, tuple(np.pad(each, around) for each in gradients))

@@ -59,7 +59,7 @@ def test_a_batch_of_all_samples_is_the_full_batch_up_to_order():
     parts, whole = batched(size=SAMPLES), named(PARTS, "gradient_descent", gamma=0.1)
     assert parts.descent.step_size == whole.descent.step_size
     assert_same(advanced(parts, 200), loop(whole, RULES["gradient_descent"], 200))
-    assert not (parts.descent.compresses or parts.descent.rotates or parts.descent.is_plain)
+    assert not any([parts.descent.compresses, parts.descent.rotates, parts.descent.is_plain])
 
 
 def test_small_batches_take_shorter_steps():

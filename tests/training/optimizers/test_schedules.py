@@ -23,7 +23,7 @@ def half(share):
 def test_the_step_size_follows_the_schedule(name):
     given = half if name == "own" else name
     parts = named(PARTS, "adamw", gamma=0.1, schedule=given, horizon=60)
-    assert not (parts.descent.rotates or parts.descent.is_plain)
+    assert not any([parts.descent.rotates, parts.descent.is_plain])
     assert_same(advanced(parts, 100), loop(parts, RULES["adamw"], 100, factor=FACTORS[name]))
 
 
