@@ -92,10 +92,11 @@ def draw(runs):
         if name in OF_FIRST:
             law = named.select("law", **at).median("seed")[::3]
             axes["first"].plot(law["step"], law, markersize=4, color=looks["shade"], **ring)
-        for panel in ends if at else ():
-            plots.bands(axes[panel], ends[panel].sel(regularizer=name), x="gamma", marker=3, **looks)
-        optimum = named["optimum"].sel(regularizer=name).median("seed") if at else []
-        axes["fit"].plot(named["gamma"][: len(optimum)], optimum, markersize=7, color=looks["shade"], **ring)
+        if at:
+            for panel, values in ends.items():
+                plots.bands(axes[panel], values.sel(regularizer=name), x="gamma", marker=3, **looks)
+            optimum = named["optimum"].sel(regularizer=name).median("seed")
+            axes["fit"].plot(named["gamma"], optimum, markersize=7, color=looks["shade"], **ring)
     axes["noise"].axhline(over_oracle(none).isel(record=-1).median("seed"), color=plots.NO_DECAY, linestyle=":")
     plots.log_log(axes["off"], plots.STEP, "over its start", f"a  off-subspace error, $\\gamma$ = {strongest:g}")
     plots.log_log(axes["first"], plots.STEP, "over its start", r"b  $\|W_1 P_\perp\|_F$, the same $\gamma$")

@@ -75,6 +75,14 @@ def test_a_method_of_ones_own_runs():
     assert (stopped.best.sel(noise=1) < stopped.best.sel(noise=0)).all()
 
 
+def test_regularizers_and_starts_run():
+    starts = run(*section("A regularizer, a start"))["starts"]
+    first, last = (starts.off_subspace_error.isel(record=place) for place in (0, -1))
+    assert (last.sel(regularizer="mostly_first") < 1e-3 * first.sel(regularizer="mostly_first")).all()
+    assert (last.sel(init="halves") < last.sel(init="fan_in")).all()
+    assert (starts.strength > 0).all()
+
+
 def test_any_width_runs():
     wide = run(*section("Any width"))["wide"]
     assert wide.width_free.all()
@@ -84,5 +92,6 @@ def test_any_width_runs():
 
 
 def test_every_python_block_is_run():
-    titles = ["From Python", "An experiment", "A network", "A descent", "A metric", "A method of your own", "Any width"]
+    titles = ["From Python", "An experiment", "A network", "A descent", "A regularizer, a start", "A metric"]
+    titles += ["A method of your own", "Any width"]
     assert blocks("python") == [code for title in titles for code in section(title)]

@@ -62,7 +62,13 @@ def identity(keys, sizes):
 
 
 def zero_asymmetric(keys, sizes):
-    """Identity matrices, and a last layer of zeros (Wu, Wang, Ma, arXiv 1911.00645, there for square layers)."""
+    """Identity matrices, and a last layer of zeros (Wu, Wang, Ma, arXiv 1911.00645, there for square layers).
+
+    With a width of at least measurement_dim, W_{L:1}(t) P_perp = 0 after any number t of steps of gradient descent with
+    or without weight decay, P_perp being the projector onto range(Y)^perp. With S the image of range(Y) under W_1(0),
+    an isometry: by induction rows of W_L stay in S, the layers between are multiples of the identity off S and map S
+    to itself, and W_1 maps range(Y) to S and its complement to that of S. [exact]
+    """
     *first, last = identity(keys, sizes)
     return [*first, 0 * last]
 

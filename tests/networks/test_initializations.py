@@ -9,7 +9,7 @@ import pytest
 import jaxinv as ji
 from jaxinv.networks.initializations import INITIALIZERS
 
-from ..helpers import SMALL
+from ..helpers import SMALL, numpy_descent
 
 KEY = jax.random.key(1)
 PROBLEM = ji.subspace_problem(KEY, **SMALL)
@@ -104,6 +104,19 @@ def test_the_default_step_size_is_stable_at_identities(depth):
         assert largest == pytest.approx(layers * measured**2, rel=1e-6)
         step_size = ji.gradient_descent(PROBLEM, network).step_size
         assert step_size * depth * measured**2 == pytest.approx(7 / 20 * (measured / signals) ** 2)
+
+
+@pytest.mark.parametrize(("width", "is_zero"), [(7, True), (9, True), (6, False)])
+def test_a_zero_asymmetric_start_never_has_a_part_off_the_range_of_the_data(width, is_zero):
+    network = ji.layer_product(KEY, PROBLEM, width=width, depth=4, init="zero_asymmetric")
+    measured = np.asarray(PROBLEM.measurements).T
+    off = np.eye(7) - measured @ np.linalg.pinv(measured, 1e-9)
+    for decay in (0.0, 0.3):
+        descent = ji.gradient_descent(PROBLEM, network, weight_decay=decay)
+        for _, weights in numpy_descent(PROBLEM, network, descent, [1, 20, 200]):
+            product = np.linalg.multi_dot(weights[::-1])
+            assert np.linalg.norm(product) > 0.1
+            assert (np.linalg.norm(product @ off) < 1e-12) == is_zero
 
 
 def test_each_by_name_trains_where_nothing_else_is_said():
