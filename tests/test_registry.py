@@ -125,16 +125,20 @@ def test_an_entry_registered_again_is_run_again_and_the_old_one_is_not_compiled_
     assert all(a == pytest.approx(b, rel=1e-12) for a, b in [ends[0], ends[1]])  # by name or through the builder
 
 
-@pytest.mark.parametrize("given", ["mine", swish])
-def test_what_an_entry_reads_is_part_of_it(tmp_path, monkeypatch, given):
-    ji.register("activation", "mine", swish)
-    sweep = ji.Sweep({"seed": [0]}, {**FIXED, "activation": given}, steps=3, records=2, metrics=["regression_error"])
-    first, _ = found(sweep, tmp_path)
-    monkeypatch.setattr(f"{__name__}.SHIFT", 0.5)
-    ji.register("activation", "mine", ji.Activation(swish, 1.5) if given == "mine" else swish)
-    second, known = found(sweep, tmp_path)
-    assert known == 0
-    assert float(abs(first.regression_error - second.regression_error).max()) > 1e-6
+@pytest.mark.parametrize("by_name", [True, False])
+def test_what_an_entry_reads_is_part_of_it(tmp_path, monkeypatch, by_name):
+    ends = []
+    for shift, already in ((0.0, 0), (0.5, 0), (0.0, 1)):
+        monkeypatch.setattr(f"{__name__}.SHIFT", shift)
+        entry = ji.Activation(swish, 1.5)
+        if by_name:
+            ji.register("activation", "mine", entry)
+        fixed = {**FIXED, "activation": "mine" if by_name else entry}
+        runs, before = found(ji.Sweep({"seed": [0]}, fixed, steps=3, records=2, metrics=["regression_error"]), tmp_path)
+        ends.append(float(runs.regression_error[0, -1]))
+        assert before == already
+    assert ends[0] == ends[2]
+    assert abs(ends[0] - ends[1]) > 1e-6
 
 
 def test_what_nobody_registered_changes_no_name(tmp_path):

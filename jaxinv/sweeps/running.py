@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,9 +126,8 @@ def forget_changed(sweep: Sweep) -> None:
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
     theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
-    theirs += [value for value in sweep.fixed.values() if callable(value)]
-    for given in (sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ()), *theirs):
-        function = getattr(given, "function", given)  # that of a Metric
+    everything = sweep.problem, sweep.network, sweep.descent, *(sweep.metrics or ()), *sweep.fixed.values(), *theirs
+    for function in (each for given in everything for each in _functions(given)):
         try:
             now = digest(function)
             before = _known.get(function, now)
@@ -137,6 +136,12 @@ def forget_changed(sweep: Sweep) -> None:
             continue
         if before != now:
             jax.clear_caches()
+
+
+def _functions(given: Any) -> list[Any]:
+    """The functions that something is, or that it holds: a Metric, an Activation, a Regularizer, an Optimizer."""
+    held = [getattr(given, field.name, None) for field in fields(given)] if is_dataclass(given) else []
+    return [each for each in (getattr(given, "function", given), *held) if callable(each)]
 
 
 _known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
