@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _at_weights(problem: Any, network: Any) -> Any:
     """The linearisation at the weights that the network has. ArgumentError unless it is their plain product."""
     if not network.is_product:
-        raise fail("network", "a plain product of layers", type(network).__name__, "pass linearise=")
+        raise fail("network", "a layer product", type(network).__name__, "pass linearise=")
     return theory.linearise(problem, network.weights)
 
 

@@ -62,7 +62,7 @@ def choose(wanted: Sequence[str | Recordable] | None, problem: Problem, network:
             raise fail("metric 'test_error'", "of a problem with held-out pairs, for a network that is not linear",
                        "one without", "pass held_out=(signals, measurements) to ji.Problem")  # fmt: skip
         if metric == BALANCEDNESS and not network.is_product:
-            raise fail(f"metric {metric!r}", "of a plain product of layers", type(as_given(network)).__name__,
+            raise fail(f"metric {metric!r}", "of a layer product", type(as_given(network)).__name__,
                        "leave it out")  # fmt: skip
         if isinstance(metric, str):
             check_known("metric", str(chosen[-1]), names)

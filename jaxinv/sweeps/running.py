@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,10 +153,9 @@ def forget_changed(sweep: Sweep) -> None:
     JAX knows functions by identity: one that reads a changed global would go on as it was.
     """
     theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
-    theirs += [given for given in sweep.fixed.values() if callable(given)]
     builders = (sweep.problem, sweep.network, sweep.descent) if sweep.method is None else (sweep.method,)
-    for given in (*builders, *(sweep.metrics or ()), *theirs):
-        function = getattr(given, "function", given)  # that of a Metric or a Method
+    everything = *builders, *(sweep.metrics or ()), *sweep.fixed.values(), *theirs
+    for function in (each for given in everything for each in _functions(given)):
         try:
             now = digest(function)
             before = _known.get(function, now)
@@ -165,6 +164,12 @@ def forget_changed(sweep: Sweep) -> None:
             continue
         if before != now:
             jax.clear_caches()
+
+
+def _functions(given: Any) -> list[Any]:
+    """The functions that something is, or that it holds: a Metric, an Activation, a Regularizer, an Optimizer."""
+    held = [getattr(given, field.name, None) for field in fields(given)] if is_dataclass(given) else []
+    return [each for each in (getattr(given, "function", given), *held) if callable(each)]
 
 
 _known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()

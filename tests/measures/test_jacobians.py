@@ -1,6 +1,7 @@
 """Metrics of networks that are not linear: mean and worst over their Jacobians at points of the problem's law."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,10 @@ from ..helpers import SMALL, numpy_metrics, relu_setup, union
 KEY = jax.random.key(1)
 LINE = ji.Activation(lambda rows: rows)
 """A network that has it is linear, but does not say so."""
+
+
+def pairs_of(problem: Any) -> Any:
+    return problem.held_out
 
 
 def own_arrays(**pairs):
@@ -60,7 +65,7 @@ def numpy_jacobians(network, rows):
 
 def test_those_of_a_relu_network_are_mean_and_worst_over_its_jacobians():
     problem, network, _ = relu_setup(width=6)
-    found, signals, measured = ji.measure(problem, network), *problem.held_out
+    found, signals, measured = ji.measure(problem, network), *pairs_of(problem)
     each = [numpy_metrics(problem, [jacobian], 0.0) for jacobian in numpy_jacobians(network, measured)]
     assert len(each) == 7
     for name in LOCAL:
@@ -76,11 +81,12 @@ def test_the_points_are_held_out_ones_of_every_member_of_a_union():
     problem = union(held_out=100)
     points = local_points(plain_coordinates(problem))
     assert points.shape == (POINTS, 9)
-    where = [int(np.flatnonzero((problem.held_out[1] == point[None]).all(axis=1))[0]) for point in points]
-    members = problem.latent.membership(100)[where]
+    where = [int(np.flatnonzero((pairs_of(problem)[1] == point[None]).all(axis=1))[0]) for point in points]
+    latent: Any = problem.latent
+    members = latent.membership(100)[where]
     assert sorted(np.bincount(members)) == [5, 5, 6]
     few = local_points(plain_coordinates(union()))
-    np.testing.assert_array_equal(few, union().held_out[1])
+    np.testing.assert_array_equal(few, pairs_of(union())[1])
 
 
 def test_without_pairs_they_are_always_the_same_fresh_ones_of_the_law():

@@ -231,9 +231,9 @@ def test_float_types_must_be_one():
 
 def test_what_is_known_of_layer_products_alone_is_refused_by_name(module):
     descent = ji.Descent(0.02, 0.1)
-    with pytest.raises(ji.ArgumentError, match="network must be a plain product of layers, got Module"):
+    with pytest.raises(ji.ArgumentError, match="network must be a layer product, got Module"):
         ji.linearisation_of(PROBLEM, module)
-    with pytest.raises(ji.ArgumentError, match="metric 'balancedness' must be of a plain product of layers, got Modul"):
+    with pytest.raises(ji.ArgumentError, match="metric 'balancedness' must be of a layer product, got Modul"):
         ji.train(PROBLEM, module, descent, steps=1, metrics=["balancedness"])
     with pytest.raises(ji.ArgumentError, match='engine "width_free" trains layer products, got Module'):
         ji.train(PROBLEM, module, descent, steps=1, engine="width_free")

@@ -96,12 +96,12 @@ def test_its_metrics_are_those_of_its_map(kind):
 def test_what_holds_for_plain_products_alone_is_refused_by_name(kind):
     network = built(kind)
     descent = ji.gradient_descent(PROBLEM, network, gamma=0.1)
-    with pytest.raises(ji.ArgumentError, match="metric 'balancedness' must be of a plain product of layers, got "):
+    with pytest.raises(ji.ArgumentError, match="metric 'balancedness' must be of a layer product, got "):
         ji.train(PROBLEM, network, descent, steps=1, metrics=["balancedness"])
-    with pytest.raises(ji.ArgumentError, match=r"network must be a plain product of layers, got .*Product"):
+    with pytest.raises(ji.ArgumentError, match=r"network must be a layer product, got .*Product"):
         ji.linearisation_of(PROBLEM, network)
     rates = xarray.DataArray([0.1], {"seed": [1]})
-    with pytest.raises(ji.ArgumentError, match=r"network must be a plain product of layers, got .*Product"):
+    with pytest.raises(ji.ArgumentError, match=r"network must be a layer product, got .*Product"):
         linearised(lambda seed: (PROBLEM, network, descent), rates, rates * 10, [0.1], axes=["seed"])
     for engine in ("width_free", "gradient_flow"):
         with pytest.raises(ji.ArgumentError, match=f'"{engine}" trains layer products, got .*Product'):

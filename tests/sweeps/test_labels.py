@@ -153,9 +153,10 @@ def test_cells_whose_networks_have_other_metrics_are_nan_there():
     for kinds in (["relu", "linear"], ["linear", "relu"]):
         sweep = ji.Sweep({"kind": kinds}, SMALL, steps=2, records=2, network=either)
         results = ji.run_sweep(sweep)
-        assert results.noise_gain.sel(kind="relu").isnull().all()
-        assert results.noise_gain.sel(kind="linear").notnull().all()
+        assert results.balancedness.sel(kind="relu").isnull().all()
+        assert results.balancedness.sel(kind="linear").notnull().all()
         assert results.loss.notnull().all()
+        assert results.noise_gain.notnull().all()
 
 
 @pytest.mark.parametrize("values", [[1, True], [1, "1"], [0.5, "a"]])

@@ -180,9 +180,9 @@ def test_blocks_of_relu_networks_on_an_accelerator_give_the_same_numbers():
     np.testing.assert_allclose(wide.held_out_error, plain.held_out_error, rtol=1e-10)
 
 
-def test_metrics_of_linear_maps_are_refused_for_a_relu_network():
-    with pytest.raises(ji.ArgumentError, match="noise_gain"):
-        ji.run_sweep(relu_sweep(metrics=["noise_gain"]))
+def test_metrics_of_layer_products_are_refused_for_a_relu_network():
+    with pytest.raises(ji.ArgumentError, match="balancedness"):
+        ji.run_sweep(relu_sweep(metrics=["balancedness"]))
 
 
 def test_relu_networks_of_many_widths_share_a_bucket_on_an_accelerator():

@@ -23,12 +23,12 @@ FOLD = 3
 def linearisation_of(problem: Problem, network: Any) -> Linearisation:
     """The linearisation of training `network` on `problem` (fact 7 of `jaxinv.theory`): at its weights, or their law.
 
-    Raises ArgumentError where it is not a plain product of layers.
+    Raises ArgumentError where it is not a layer product.
     """
     if isinstance(network, UnsampledProduct):
         return sampled_linearisation(problem, network)
     if not getattr(network, "is_product", False):
-        raise fail("network", "a plain product of layers", type(network).__name__, "pass what ji.layer_product made")
+        raise fail("network", "a layer product", type(network).__name__, "pass what ji.layer_product made")
     return linearise(problem, network.weights)
 
 
