@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {module: set(GROUND) for module in GROUND}
 for _i, _folder in enumerate(FLOW):
     ALLOWED[_folder] = {*GROUND, *FLOW[: _i + 1], *(BESIDE if _i >= FLOW.index("measures") else ())}
 ALLOWED |= {"theory": {*GROUND, "problems", "theory"}, "baselines": {"problems"}}
+ALLOWED |= {"neighbours": {*GROUND, "problems", "networks", "measures", "theory", "neighbours"}}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -68,7 +69,7 @@ def test_there_is_no_circle():
 
 def test_every_folder_is_part_of_the_flow():
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {*FLOW, "theory"}
+    assert folders == {*FLOW, "theory", "neighbours"}
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "baselines", *GROUND}
 
 

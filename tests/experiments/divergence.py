@@ -24,12 +24,12 @@ def assert_divergence_helps_no_claim(
     """
     rng, failed = np.random.default_rng(0), set()
     healthy = recorded(experiment, runs if isinstance(runs, dict) else {"": runs})
-    grids = [name for name, run in healthy.items() if "diverged" in run]
+    grids = [name for name, run in healthy.items() if "diverged" in run or is_plain(run)]
     whole = {name: {} for name in grids}
     with patch.object(ji.Runs, "build", once(ji.Runs.build)):
         first = judged(experiment, healthy)
         for trial in range(21):
-            cell = {name: any_cell(healthy[name].data, rng) for name in grids}
+            cell = {name: any_cell(healthy[name], rng) for name in grids}
             axis = rng.integers(12)
             row = {name: dict([list(at.items())[axis % len(at)]]) for name, at in cell.items()}
             size = (0.5, 2, 8)[trial // 3 % 3] if trial else 0
@@ -85,8 +85,16 @@ def once(build):
     return find
 
 
-def any_cell(data, rng):
+def is_plain(run):
+    """Whether the results are those of a method of one's own that says nothing of divergence: NaN is failure there."""
+    return getattr(run.grid, "method", None) is not None and "diverged" not in run
+
+
+def any_cell(run, rng):
     """A cell that was run: its value of each axis."""
+    data = run.data
+    if is_plain(run):
+        return {axis: rng.choice(data[axis].values) for axis in run.grid.axes}
     there = data["step_size"].notnull()
     at = rng.choice(np.argwhere(there.values))
     return {axis: there[axis].values[i] for axis, i in zip(there.dims, at, strict=True)}
@@ -105,6 +113,10 @@ def damaged(runs, where, size, rng):
     made = dict(runs)
     for name, selection in where.items():
         data = runs[name].data.copy(deep=True)
+        if is_plain(runs[name]):
+            for value in data.data_vars:
+                old = data[value].loc[selection]
+                data[value].loc[selection] = old * np.exp(size * rng.standard_normal(old.shape))
         for metric in curves(data):
             old = data[metric].loc[selection].isel(record=slice(1, None))
             each = old.isel(record=0, drop=True) * 0 + 1 if not selection else 1.0
@@ -120,6 +132,11 @@ def diverged(runs, where, rng):
     made = dict(runs)
     for name, selection in where.items():
         data = runs[name].data.copy(deep=True)
+        if is_plain(runs[name]):
+            for value in data.data_vars:
+                data[value].loc[selection] = np.nan
+            made[name] = ji.Runs(runs[name].grid, data)
+            continue
         data["diverged"].loc[selection] = data["step_size"].loc[selection].notnull()
         first = rng.choice([1, max(1, data.sizes["record"] // 2)])
         for metric in curves(data):

@@ -1,0 +1,1 @@
+"""The neighbouring systems of the reading list, a module each: their mathematics, beside that of the paper's own."""
