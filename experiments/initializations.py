@@ -59,13 +59,13 @@ def draw(runs):
     strongest = starts["gamma"].max().item()
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.2, [["plain", "decayed"], ["fit", "scales"]])
     for name, shade in COLOURS.items():
-        looks = {"x": "step", "shade": shade, "style": "--" if name in COINCIDING else "-"}
+        looks: Any = {"x": "step", "shade": shade, "style": "--" if name in COINCIDING else "-"}
         off, fit = (starts.select(metric, init=name) for metric in ("off_subspace_error", "regression_error"))
         plots.bands(axes["plain"], off.sel(gamma=0.0), label=name.replace("_", " "), **looks)
         plots.bands(axes["decayed"], off.sel(gamma=strongest), **looks)
         plots.bands(axes["fit"], fit.sel(gamma=0.0), **looks)
     off, fit = scales.end("off_subspace_error", gamma=0.0), scales.end("regression_error", gamma=strongest)
-    looks = {"x": "scale", "marker": 3}
+    looks: Any = {"x": "scale", "marker": 3}
     plots.bands(axes["scales"], off, shade=plots.NO_DECAY, label="off-subspace error, no decay", **looks)
     plots.bands(
         axes["scales"], fit, shade="#0072B2", style=":", label=f"regression error, $\\gamma$ = {strongest:g}", **looks

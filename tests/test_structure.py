@@ -81,7 +81,7 @@ def test_folders_and_files_stay_small():
     assert median(lengths.values()) <= 150
     experiments = {path: lines_of(path) for path in (ROOT / "experiments").glob("*.py")}
     assert max(experiments.values()) <= 190, max(experiments, key=lambda path: experiments[path])
-    assert median(experiments.values()) <= 130
+    assert median(experiments.values()) <= 150
     assert lines_of(ROOT / "benchmarks" / "convergence.py") <= 260
 
 
