@@ -160,5 +160,5 @@ def descend(
     return {**table, "diverged": ~jnp.isfinite(table["loss"][-1]), **known._asdict()}
 
 
-DIMS = dict.fromkeys(("step", "loss", "error", "moved"), ("record",))
+DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(("step", "loss", "error", "moved"), ("record",))
 """The axis of what `descend` gives at each record."""
