@@ -23,8 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..arrays import AnyArray
-
 Signal = Float[Array, " signal_dim"]
 Square = Float[Array, "signal_dim signal_dim"]
 
@@ -32,8 +30,8 @@ Square = Float[Array, "signal_dim signal_dim"]
 class Filters(NamedTuple):
     """What is learned: `kernels`, a row of taps for each filter, and the logarithms of their weights w_f."""
 
-    kernels: Float[AnyArray, "filters taps"]
-    log_weights: Float[AnyArray, " filters"]
+    kernels: Float[Array, "filters taps"]
+    log_weights: Float[Array, " filters"]
 
 
 class Energy(eqx.Module):
@@ -43,12 +41,12 @@ class Energy(eqx.Module):
     deviation of the noise, `smoothing` gamma and `power` p.
     """
 
-    operator: Float[AnyArray, "measurement_dim signal_dim"]
-    table: Int[AnyArray, "signal_dim taps"]
+    operator: Float[Array, "measurement_dim signal_dim"]
+    table: Int[Array, "signal_dim taps"]
     filters: Filters
-    power: Float[AnyArray, ""] | float
-    smoothing: Float[AnyArray, ""] | float
-    noise: Float[AnyArray, ""] | float
+    power: Float[Array, ""] | float
+    smoothing: Float[Array, ""] | float
+    noise: Float[Array, ""] | float
 
     def responses(self, signal: Signal) -> Float[Array, "filters signal_dim"]:
         """G_f x for each filter f."""

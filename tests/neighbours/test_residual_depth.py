@@ -95,7 +95,9 @@ def test_the_flow_is_that_of_an_integrator_and_conserves_differences(weights, ph
 
 def test_starts_are_what_they_are_called():
     depth, size, key = 40, 20, jax.random.key(0)
-    zero, near, xavier = (np.array(START(key, name, depth, size)) for name in rd.STARTS)
+    zero, near, xavier = map(
+        np.array, jax.jit(lambda key: [rd.start(key, name, depth, size) for name in rd.STARTS])(key)
+    )
     np.testing.assert_array_equal(zero, [*[np.eye(size)] * (depth - 1), np.zeros((size, size))])
     assert (near - np.eye(size)).std() == pytest.approx(0.1 / np.sqrt(depth * size), rel=0.03)
     assert xavier.std() == pytest.approx(1 / np.sqrt(size), rel=0.03)
@@ -118,6 +120,7 @@ def test_targets_have_their_norm_and_direction():
                                     (4, 0.5, 1 / (144 * 16 * 1.5**4))],
 )  # fmt: skip
 def test_the_step_size_of_the_theorem(depth, norm, expected):
+    assert (rd.flow_time_step(2), rd.flow_time_step(50)) == (0.02, 0.004)
     assert rd.proven_step_size(depth, norm) == pytest.approx(expected, rel=1e-12)
 
 
@@ -138,17 +141,18 @@ def bounded():
 
 
 def test_the_flow_keeps_to_its_bound(bounded):
-    risk, time = bounded["flow"]["risk"], bounded["flow"]["time"]
+    risk, time = bounded["flow"]["risk"], 0.02 * bounded["flow"]["step"]
     assert (risk <= np.exp(-2 * time) * (1 + 1e-9)).all()
     assert (risk[:, 0] == 1).all()
-    np.testing.assert_allclose(time[:, 1], 0.02, rtol=1e-12)
     np.testing.assert_allclose(time[:, -1], 2.0, rtol=1e-12)
+    assert (risk[:, 1] > np.exp(-2.01 * time[:, 1])).all()  # the bound is tight at first: time is counted right
 
 
 def test_the_descent_keeps_to_its_bound_and_gets_to_the_level(bounded):
-    risk, step, eta = (bounded["descent"][name] for name in ("risk", "step", "step_size"))
-    np.testing.assert_allclose(eta, 1 / (144 * 16 * 1.5**4), rtol=1e-12)
-    assert (risk <= (1 - eta[:, None] / 2) ** step * (1 + 1e-9)).all()
+    risk, step = bounded["descent"]["risk"], bounded["descent"]["step"]
+    eta = 1 / (144 * 16 * 1.5**4)
+    assert (risk <= (1 - eta / 2) ** step * (1 + 1e-9)).all()
+    np.testing.assert_allclose(risk[:, 1], (1 - eta) ** 2, rtol=1e-12)  # the first step moves the last layer alone
     assert (step[:, -1] == np.ceil(1.02 * np.log(2) / 2 / eta)).all()
     assert (risk[:, -1] <= 0.5).all()
 
