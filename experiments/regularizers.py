@@ -17,6 +17,8 @@ condition number 1, gammas and steps are [ours]. Coordinates are plain, so that 
 Refuted if W_1 P_perp moves otherwise, if who finds the subspace is not who should, or if a fit ends off its optimum.
 """
 
+from typing import Any
+
 import numpy as np
 
 import jaxinv as ji
@@ -85,7 +87,10 @@ def draw(runs):
     ends = {"noise": over_oracle(named).isel(record=-1), "fit": named.end("regression_error")}
     for name in ("none", *COLOURS):
         run, at = (none, {}) if name == "none" else (named, {"regularizer": name, "gamma": strongest})
-        looks = {"shade": COLOURS.get(name, plots.NO_DECAY), "style": "-" if name in FINDING else "--" if at else ":"}
+        looks: Any = {
+            "shade": COLOURS.get(name, plots.NO_DECAY),
+            "style": "-" if name in FINDING else "--" if at else ":",
+        }
         for panel, metric in (("off", "off_subspace_error"), ("first", "off_range")):
             share = run.select(metric, **at) / run.start(metric, **at)
             plots.bands(axes[panel], share, x="step", label=name.replace("_", " ") if panel == "off" else "", **looks)
