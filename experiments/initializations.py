@@ -17,6 +17,8 @@ reads shapes alone), 10 noise-free samples, condition number 1, gamma = 0.1, sca
 Refuted if a start keeps an error with decay or ends elsewhere, or if one of those without decay does not end as said.
 """
 
+from typing import Any
+
 import jaxinv as ji
 from jaxinv.measures import curves, statistics
 from jaxinv.networks.initializations import INITIALIZERS
@@ -65,10 +67,10 @@ def draw(runs):
         plots.bands(axes["decayed"], off.sel(gamma=strongest), **looks)
         plots.bands(axes["fit"], fit.sel(gamma=0.0), **looks)
     off, fit = scales.end("off_subspace_error", gamma=0.0), scales.end("regression_error", gamma=strongest)
-    looks: Any = {"x": "scale", "marker": 3}
-    plots.bands(axes["scales"], off, shade=plots.NO_DECAY, label="off-subspace error, no decay", **looks)
+    marks: Any = {"x": "scale", "marker": 3}
+    plots.bands(axes["scales"], off, shade=plots.NO_DECAY, label="off-subspace error, no decay", **marks)
     plots.bands(
-        axes["scales"], fit, shade="#0072B2", style=":", label=f"regression error, $\\gamma$ = {strongest:g}", **looks
+        axes["scales"], fit, shade="#0072B2", style=":", label=f"regression error, $\\gamma$ = {strongest:g}", **marks
     )
     least = scales["scale"].values[:-1]
     axes["scales"].plot(least, 0.6 * least, color=plots.REFERENCE, linewidth=0.8, label="slope 1")

@@ -87,7 +87,10 @@ def draw(runs):
     ends = {"noise": over_oracle(named).isel(record=-1), "fit": named.end("regression_error")}
     for name in ("none", *COLOURS):
         run, at = (none, {}) if name == "none" else (named, {"regularizer": name, "gamma": strongest})
-        looks: Any = {"shade": COLOURS.get(name, plots.NO_DECAY), "style": "-" if name in FINDING else "--" if at else ":"}
+        looks: Any = {
+            "shade": COLOURS.get(name, plots.NO_DECAY),
+            "style": "-" if name in FINDING else "--" if at else ":",
+        }
         for panel, metric in (("off", "off_subspace_error"), ("first", "off_range")):
             share = run.select(metric, **at) / run.start(metric, **at)
             plots.bands(axes[panel], share, x="step", label=name.replace("_", " ") if panel == "off" else "", **looks)

@@ -144,8 +144,8 @@ def run_at_lowest(values: "xarray.DataArray", errors: "xarray.DataArray") -> "xa
     NaN where an error is not finite at a step of the run, as after it diverged: it was not known where to stop.
     """
     least = errors.fillna(np.inf).argmin("record")
-    known = (np.isfinite(errors) | errors["step"].isnull()).all("record")
-    return values.isel(record=least).where(known).drop_vars("step")
+    known: Any = np.isfinite(errors) | errors["step"].isnull()
+    return values.isel(record=least).where(known.all("record")).drop_vars("step")
 
 
 def run_steps_to_each(curves: "xarray.DataArray", levels: Sequence[float]) -> "xarray.DataArray":

@@ -26,7 +26,7 @@ from ..helpers import relu_setup, setup, small_sweep
 PROBLEM, NETWORK, PLAIN = setup()
 DEPTH = NETWORK.depth
 RATES = (0.5, 0.0, 2.0)
-NAMED: dict = {name: name for name in REGULARIZERS if name not in ("weight_decay", "none")}
+NAMED: dict = {name: name for name in REGULARIZERS.ours if name not in ("weight_decay", "none")}
 NAMED["layer_decay"] = ji.layer_decay(RATES)
 jacobian = jax.jit(REGULARIZERS["jacobian"].penalty)
 OF_THE_MAP = ("nuclear", "frobenius", "spectral")
@@ -106,10 +106,10 @@ def test_the_loss_is_misfit_and_penalty_in_any_coordinates(name):
 def together(declared):
     """One regularizer that is the sum of those named and declares what all of them do: it breaks where one is wrong."""
     ours = [REGULARIZERS.find(NAMED.get(name, name)) for name in declared]
-    decays = [one.first_decay for one in ours]
+    decays: list = [one.first_decay for one in ours]
     return ji.Regularizer(
         lambda network, inputs: sum(one.penalty(network, inputs) for one in ours),
-        None if None in decays else sum(decays),  # pyright: ignore[reportArgumentType]
+        None if None in decays else sum(decays),
         pads=all(one.pads for one in ours), compresses=all(one.compresses for one in ours),
     )  # fmt: skip
 
@@ -273,7 +273,7 @@ def test_a_slope_that_float32_cannot_resolve_is_taken_in_float64():
 
 
 def test_each_by_name_trains_where_nothing_else_is_said_and_its_strength_is_among_the_results():
-    names = list(REGULARIZERS)
+    names = list(REGULARIZERS.ours)
     sizes = {"signal_dim": 12, "measurement_dim": 6, "subspace_dim": 2, "samples": 9, "width": 20, "depth": 2}
     sweep = ji.Sweep({"regularizer": names, "seed": [0]}, sizes, steps=30, records=2, metrics=["regression_error"])
     results = ji.run_sweep(sweep)
