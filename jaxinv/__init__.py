@@ -14,6 +14,7 @@ from .networks.builders import layer_product as layer_product
 from .networks.builders import relu_network as relu_network
 from .networks.layers import LayerProduct as LayerProduct
 from .networks.layers import ReluNetwork as ReluNetwork
+from .problems.generators import manifold_problem as manifold_problem
 from .problems.generators import subspace_problem as subspace_problem
 from .problems.generators import union_problem as union_problem
 from .problems.problem import Problem as Problem

@@ -1,4 +1,4 @@
-"""Problems made at random: signals on one subspace, or on a union of several."""
+"""Problems made at random: signals on one subspace, on a union of several, or on a curved manifold."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Key
 from ..checks import ArgumentError, check_count, check_number, fail
 from ..draws import Tag, normal
 from . import operators
+from .manifolds import manifold
 from .problem import Problem
 from .signals import subspace
 from .unions import union_of_subspaces
@@ -88,7 +89,46 @@ def union_problem(
     generator = _generator(operator, noise)
     latent = union_of_subspaces(key, d, s, members, condition_number)
     matrix = generator(key, m, d)
-    signals, measurements = _pairs(latent.training(key, n), matrix)
+    return _with_pairs(key, latent, matrix, n, fresh, noise)
+
+
+def manifold_problem(
+    key: Key[Array, ""],
+    *,
+    signal_dim: int = 200,
+    measurement_dim: int = 100,
+    latent_dim: int = 2,
+    features: int = 20,
+    curvature: float = 1.0,
+    samples: int = 1000,
+    noise: float = 0.0,
+    held_out: int = 1000,
+    operator: str = "gaussian",
+) -> Problem:
+    """Signals on a curved manifold of `latent_dim` dimensions, a smooth random map, and their measurements. Ours.
+
+    See `manifold`: with `curvature` c the phases of its `features` are of the order of c; for c -> 0 it is flat, a
+    subspace of condition number 1. `latent` is its span, of as many dimensions as features, in which the linear oracle
+    recovers all signals; it has the tangent spaces, too. `held_out` fresh pairs without noise follow the law of the
+    training pairs. Other arguments are those of `subspace_problem`. Raises ArgumentError unless latent_dim <= features
+    <= measurement_dim <= signal_dim.
+    """
+    d, m = check_count("signal_dim", signal_dim), check_count("measurement_dim", measurement_dim)
+    k, p = check_count("latent_dim", latent_dim), check_count("features", features)
+    n, fresh = check_count("samples", samples), check_count("held_out", held_out)
+    _check_at_most("measurement_dim", m, "signal_dim", d, "an inverse problem has no more measurements than unknowns")
+    _check_at_most("features", p, "measurement_dim", m, "fewer measurements cannot tell the signals apart")
+    _check_at_most("latent_dim", k, "features", p, "each latent coordinate takes one of them")
+    check_number("curvature", curvature, strict=True)
+    generator = _generator(operator, noise)
+    latent = manifold(key, d, k, p, curvature, fresh)
+    matrix = generator(key, m, d)
+    return _with_pairs(key, latent, matrix, n, fresh, noise)
+
+
+def _with_pairs(key, latent, matrix, samples, fresh, noise):
+    """The problem of training signals of that law, with `noise` on their measurements, and fresh pairs held out."""
+    signals, measurements = _pairs(latent.training(key, samples), matrix)
     held = _pairs(latent.sample(key, fresh), matrix)
     problem = Problem(matrix, signals, measurements, latent=latent, held_out=held, _generated=True)
     if noise == 0:

@@ -38,6 +38,8 @@ from .off_subspace import off_subspace_late as off_subspace_late
 from .off_subspace import steps_to_off_subspace as steps_to_off_subspace
 from .references import best_linear_error as best_linear_error
 from .references import least_error as least_error
+from .references import local_oracle_error as local_oracle_error
+from .references import local_oracle_gain as local_oracle_gain
 from .references import minimum_norm_error as minimum_norm_error
 from .references import union_oracle_error as union_oracle_error
 from .regularized import ParallelPairs as ParallelPairs

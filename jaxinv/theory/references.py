@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ..arrays import rounding
 from ..checks import fail
+from ..problems.manifolds import Manifold
 from ..problems.problem import Problem
 from ..problems.unions import UnionOfSubspaces
 
@@ -46,10 +47,33 @@ def union_oracle_error(problem: Problem, noise: Levels) -> Levels:
     """
     if not isinstance(problem.latent, UnionOfSubspaces):
         raise fail("problem", "one on a union of subspaces", type(problem.latent).__name__, "make it by union_problem")
+    return local_oracle_error(problem, noise)
+
+
+def local_oracle_error(problem: Problem, noise: Levels) -> Levels:
+    """The error of an oracle that is told of each signal where it lies: on which subspace, or where on a manifold.
+
+    On a manifold to first order in the noise: it has the tangent space at the signal itself, and gives the signal plus
+    T (A T)^+ e. Raises ArgumentError for other signals.
+    """
     operator, root = _moments(problem)
-    bases = [np.asarray(member.basis, np.float64) for member in problem.latent.members]
-    gains = [np.sum(np.linalg.pinv(operator @ basis) ** 2) for basis in bases]
-    return np.sqrt(_variances(operator, root, noise) * np.mean(gains) / np.sum(root**2))
+    return np.sqrt(_variances(operator, root, noise) / np.sum(root**2)) * local_oracle_gain(problem)
+
+
+def local_oracle_gain(problem: Problem) -> float:
+    """The root mean square of ||T (A T)^+||_F over subspaces, T their bases, or over the held-out points of a manifold.
+
+    What that oracle makes of noise, as `noise_gain` is of a map. Raises ArgumentError for other signals.
+    """
+    latent, operator = problem.latent, np.asarray(problem.operator, np.float64)
+    if isinstance(latent, UnionOfSubspaces):
+        spaces = [np.asarray(member.basis, np.float64) for member in latent.members]
+    elif isinstance(latent, Manifold):
+        spaces = list(np.linalg.qr(np.asarray(latent.tangents(latent.tested), np.float64))[0])
+    else:
+        raise fail("problem", "one on a union of subspaces or a manifold", type(latent).__name__,
+                   "make it by union_problem or manifold_problem")  # fmt: skip
+    return float(np.mean([np.sum(np.linalg.pinv(operator @ space) ** 2) for space in spaces]) ** 0.5)
 
 
 def least_error(rank: Any, subspace_dim: Any) -> Any:
