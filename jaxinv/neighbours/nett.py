@@ -223,14 +223,9 @@ def study(
         return imaging.phantoms(key, count, size, shape).reshape(count, -1)
 
     network, _ = trained(key, encoder(key, channels, blocks), given, phantoms(train, training), steps=steps)
+    flat = partial(imaging.variation, smoothing=SMOOTHING)
     solve = {
-        "tv": partial(
-            minimised,
-            partial(imaging.variation, smoothing=SMOOTHING),
-            step=SMOOTHING / 8,
-            iterations=200,
-            momentum=True,
-        ),
+        "tv": partial(minimised, flat, step=SMOOTHING / 8, iterations=200, momentum=True),
         "nett": partial(minimised, partial(artifacts, network), step=STEP, iterations=iterations),
     }
     known = phantoms(held_out, max(1, tests // 2))
@@ -249,8 +244,7 @@ def study(
     found, misfit = jax.lax.map(lambda level: jax.lax.map(lambda phantoms: solved(phantoms, level), true), at)
     shown, true = jnp.argmin(abs(at - PICTURED)), true[None, :, None]
     error, long = jnp.linalg.norm(found - true, axis=4), jnp.linalg.norm(true, axis=4)
-    nett = found[:, 0, SOLVERS.index("nett")]
-    misfit = misfit / jnp.linalg.norm(true @ given.operator.T, axis=4)
+    nett, misfit = found[:, 0, SOLVERS.index("nett")], misfit / jnp.linalg.norm(true @ given.operator.T, axis=4)
     table = {"error": error / long, "psnr": 20 * jnp.log10(size * true.max(4) / error), "misfit": misfit}
     return {name: values.mean(3).transpose(1, 2, 0) for name, values in table.items()} | {
         "distance": (jnp.linalg.norm(nett - nett[:1], axis=2) / long[0, 0]).mean(1),
