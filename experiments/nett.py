@@ -83,8 +83,8 @@ def draw(runs):
     plots.bands(axes["distance"], distance, x="level", shade=COLOURS["nett"], label="NETT", marker=3)
     at = np.array(BETWEEN)
     axes["distance"].plot(at, distance.sel(level=at[1], method="nearest").median().item() * (at / at[1]) ** 0.5, "--",
-                          color=plots.REFERENCE, label="$\\sqrt{\\delta}$")  # fmt: skip
-    axes["misfit"].axhline(ALLOWED, color=plots.REFERENCE, linestyle="--", label=f"{ALLOWED:g} $\\delta$")
+                          color=plots.REFERENCE, label="falls like $\\sqrt{\\delta}$ [ours]")  # fmt: skip
+    axes["misfit"].axhline(ALLOWED, color=plots.REFERENCE, linestyle="--", label=f"NETT below {ALLOWED:g} [ours]")
     drops = loss_of(runs)
     for i, name in enumerate(nett.SOLVERS):
         values = drops.sel(solver=name).values

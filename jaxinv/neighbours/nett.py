@@ -135,7 +135,8 @@ def trained(
     measurements and clean images in turn; a random half of both have white noise in addition.
     """
     operator, back = (jnp.asarray(each, jnp.float32) for each in (given.operator, given.back_projection))
-    clean, adam = jnp.asarray(images, jnp.float32), optax.adam(optax.cosine_decay_schedule(RATE, steps))
+    clean = jnp.asarray(images, jnp.float32)
+    adam: Any = optax.adam(optax.cosine_decay_schedule(RATE, steps))
 
     def loss(network, key):
         which, level, noise, strength, chosen, white = jax.random.split(key, 6)
@@ -235,7 +236,7 @@ def study(
 
     def solved(phantoms, level):
         y = measured(noise, given.operator, phantoms, level)
-        found = {name: solve[name](given, y, factor[name] * level) for name in solve}
+        found: Any = {name: solve[name](given, y, factor[name] * level) for name in solve}
         found["fbp"] = y @ given.back_projection.T
         rows = jnp.stack([{**found, "post": found["fbp"] + network(found["fbp"])}[name] for name in SOLVERS])
         return rows, jnp.linalg.norm(rows @ given.operator.T - y[None], axis=2)

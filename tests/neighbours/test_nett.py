@@ -49,7 +49,7 @@ def test_the_network_is_convolutions_and_residual_blocks():
     hidden = convolved([image], kernels[0])
     for inner, outer in ((kernels[1], kernels[2]), (kernels[3], kernels[4])):
         hidden = [h + r for h, r in zip(hidden, convolved(celu(convolved(celu(hidden), inner)), outer), strict=True)]
-    known = convolved(celu(hidden), kernels[-1])[0].ravel()
+    known = np.ravel(convolved(celu(hidden), kernels[-1])[0])
     network = nett.Encoder(tuple(map(jnp.asarray, kernels)))
     found = network(jnp.asarray(image.reshape(1, -1)))
     assert found.dtype == jnp.float64

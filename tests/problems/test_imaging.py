@@ -44,7 +44,7 @@ def test_the_adjoint_interpolates_the_projections_linearly(projections):
         np.interp(np.cos(theta) * middle[None, :] + np.sin(theta) * middle[:, None], at, row)
         for theta, row in zip(np.pi * np.arange(9) / 9, data, strict=True)
     )
-    np.testing.assert_allclose(projections.T @ data.ravel(), known.ravel(), atol=1e-12)
+    np.testing.assert_allclose(projections.T @ data.ravel(), np.ravel(known), atol=1e-12)
 
 
 def test_filtered_back_projection_nears_the_image_with_the_angles():
