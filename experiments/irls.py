@@ -9,7 +9,7 @@ could not read.) The implicit gradient is that of the unrolled iterations, in me
 number. [ours] Filters learned from those of total variation beat them, the weight being tuned and p the same for both.
 
 All numbers are [ours]: phantoms, a periodic Gaussian blur of 1.6 pixels, noise of 2%, 5-tap or 3 x 3 filters, p,
-smoothing gamma, 32 phantoms to learn from and as many to test on. Theirs are photographs, 24 filters of 5 x 5.
+smoothing gamma, 16 phantoms to learn from and as many to test on. Theirs are photographs, 24 filters of 5 x 5.
 
 Refuted if J rises, if the measured factor is not rho, if the gradients differ or the implicit one needs more memory for
 more iterations, or if learned filters do no better than tuned total variation.
@@ -36,7 +36,7 @@ def grids(preset):
     """Rates on signals of one dimension, gradients there, and filters learned there or on small images."""
     seeds, numbers, learned, training = {
         "quick": (4, [100, 200, 400], LINE, {"samples": 16, "iterations": 50, "steps": 40}),
-        "paper": (16, [100, 200, 400, 800, 1600], IMAGE, {"samples": 32, "iterations": 60, "steps": 80}),
+        "paper": (12, [100, 200, 400, 800, 1600], IMAGE, {"samples": 16, "iterations": 60, "steps": 60}),
     }[preset]
     powers = [0.5, 0.8, 1.0]
     return {

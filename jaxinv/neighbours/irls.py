@@ -37,11 +37,12 @@ class Filters(NamedTuple):
 class Energy(eqx.Module):
     """J for one operator: what is minimised for measurements y.
 
-    `table` has the pixels that a filter meets around each pixel, in the order of its taps; `noise` is s, the standard
-    deviation of the noise, `smoothing` gamma and `power` p.
+    `gram` is A^T A, once and for all; `table` has the pixels that a filter meets around each pixel, in the order of its
+    taps; `noise` is s, the standard deviation of the noise, `smoothing` gamma and `power` p.
     """
 
     operator: Float[Array, "measurement_dim signal_dim"]
+    gram: Square
     table: Int[Array, "signal_dim taps"]
     filters: Filters
     power: Float[Array, ""] | float
@@ -81,7 +82,7 @@ class Energy(eqx.Module):
         """A^T A/s^2 + sum_f G_f^T diag(curvature_f) G_f, pixel by pixel: a filter meets few."""
         kernels, table = self.filters.kernels, self.table
         blocks = jnp.einsum("fa,fb,fi->iab", kernels, kernels, curvature)
-        data = self.operator.T @ self.operator / self.noise**2
+        data = self.gram / self.noise**2
         return data.at[table[:, :, None], table[:, None, :]].add(blocks)
 
 

@@ -151,8 +151,9 @@ def blurred(
     shape = (side,) * dimensions
     kernels = np.concatenate([difference_filters(dimensions, radius), cosine_filters(dimensions, radius, cosines)])
     filters = Filters(jnp.asarray(kernels), jnp.full(len(kernels), jnp.log(10.0)))
-    operator, table = jnp.asarray(blur(shape, width)), jnp.asarray(neighbourhoods(shape, radius))
-    return Energy(operator, table, filters, power, smoothing, noise)
+    operator, table = blur(shape, width), neighbourhoods(shape, radius)
+    gram = operator.T @ operator
+    return Energy(jnp.asarray(operator), jnp.asarray(gram), jnp.asarray(table), filters, power, smoothing, noise)
 
 
 def irls_rate(

@@ -19,7 +19,8 @@ def energy():
     kernels = np.concatenate([irls_filters.difference_filters(2, RADIUS), irls_filters.cosine_filters(2, RADIUS, 2)])
     filters = irls.Filters(jnp.asarray(kernels), jnp.log(jnp.array([2.0, 1.5, 0.5, 1.0])))
     operator, table = irls_filters.blur(SHAPE, 0.8), irls_filters.neighbourhoods(SHAPE, RADIUS)
-    return irls.Energy(jnp.asarray(operator), jnp.asarray(table), filters, 0.8, 0.05, 0.2)
+    gram = operator.T @ operator
+    return irls.Energy(jnp.asarray(operator), jnp.asarray(gram), jnp.asarray(table), filters, 0.8, 0.05, 0.2)
 
 
 @pytest.fixture(scope="module")
