@@ -75,6 +75,13 @@ def test_a_method_of_ones_own_runs():
     assert (stopped.best.sel(noise=1) < stopped.best.sel(noise=0)).all()
 
 
+def test_optimizers_run():
+    named = run("import optax", *section("An optimizer"))["named"]
+    assert (named.regression_error.isel(record=-1) < 0.2).all()
+    first, last = (named.off_subspace_error.isel(record=place).sel(optimizer="gradient_descent") for place in (0, -1))
+    assert (last < 0.1 * first).all()
+
+
 def test_regularizers_and_starts_run():
     starts = run(*section("A regularizer, a start"))["starts"]
     first, last = (starts.off_subspace_error.isel(record=place) for place in (0, -1))
@@ -92,6 +99,6 @@ def test_any_width_runs():
 
 
 def test_every_python_block_is_run():
-    titles = ["From Python", "An experiment", "A network", "A descent", "A regularizer, a start", "A metric"]
-    titles += ["A method of your own", "Any width"]
+    titles = ["From Python", "An experiment", "A network", "A descent", "An optimizer"]
+    titles += ["A regularizer, a start", "A metric", "A method of your own", "Any width"]
     assert blocks("python") == [code for title in titles for code in section(title)]

@@ -56,7 +56,6 @@ BAD = {
     "by sample": lambda outputs, targets: jnp.sum((outputs - targets) ** 2, axis=1),
     "nothing": lambda outputs, targets: None,
     "a list": lambda outputs, targets: [jnp.sum(outputs)],
-    "one argument": lambda outputs: jnp.sum(outputs),
     "numpy": lambda outputs, targets: np.sum(np.abs(np.asarray(outputs) - targets)),
 }
 
@@ -77,6 +76,10 @@ def test_a_loss_that_gives_no_number_is_refused_in_one_line(name, tmp_path):
 def test_what_is_no_loss_is_refused():
     with pytest.raises(ji.ArgumentError, match="loss must be a name or a function of \\(outputs, targets\\), got 3"):
         named(PARTS, "adam", loss=3)
+    with pytest.raises(
+        ji.ArgumentError, match="loss must be a name or a function of \\(outputs, targets\\), got one of"
+    ):
+        named(PARTS, "adam", loss=lambda outputs: jnp.sum(outputs))
     with pytest.raises(ji.ArgumentError, match="unknown loss 'hubert'; did you mean 'huber'"):
         named(PARTS, "adam", loss="hubert")
 

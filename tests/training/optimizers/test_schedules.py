@@ -41,7 +41,7 @@ def test_a_constant_schedule_is_none_and_needs_no_horizon():
         ({"schedule": "cosin", "horizon": 5}, "unknown schedule 'cosin'; did you mean 'cosine'"),
         ({"schedule": 3, "horizon": 5}, "schedule must be a name or a function of the share"),
         ({"schedule": lambda share: "fast", "horizon": 5}, "schedule must be a function of .* that gives a number"),
-        ({"schedule": lambda: 1.0, "horizon": 5}, "schedule must be a function of .* that gives a number"),
+        ({"schedule": lambda: 1.0, "horizon": 5}, "schedule must be a name or a function of .*, got one of "),
     ],
 )
 def test_a_bad_schedule_is_named(options, words):
