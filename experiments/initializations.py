@@ -27,9 +27,8 @@ from jaxinv.studies import plots
 NOISE, FIT = 0.3, 0.1
 """Relative test noise; the regression error whose first step is compared."""
 
-COLOURS = dict(
-    zip(INITIALIZERS.ours, ["black", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#D55E00"], strict=True)
-)
+SHADES = "black", "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#D55E00"
+COLOURS = dict(zip(INITIALIZERS.ours, SHADES, strict=True))
 KEEPING, COINCIDING = ["fan_in", "fan_out", "orthogonal", "balanced", "identity"], ("orthogonal", "balanced")
 
 
@@ -69,9 +68,8 @@ def draw(runs):
     off, fit = scales.end("off_subspace_error", gamma=0.0), scales.end("regression_error", gamma=strongest)
     marks: Any = {"x": "scale", "marker": 3}
     plots.bands(axes["scales"], off, shade=plots.NO_DECAY, label="off-subspace error, no decay", **marks)
-    plots.bands(
-        axes["scales"], fit, shade="#0072B2", style=":", label=f"regression error, $\\gamma$ = {strongest:g}", **marks
-    )
+    words = f"regression error, $\\gamma$ = {strongest:g}"
+    plots.bands(axes["scales"], fit, shade="#0072B2", style=":", label=words, **marks)
     least = scales["scale"].values[:-1]
     axes["scales"].plot(least, 0.6 * least, color=plots.REFERENCE, linewidth=0.8, label="slope 1")
     plots.log_log(axes["plain"], plots.STEP, "off-subspace error", "a  no decay")

@@ -1,13 +1,13 @@
 """What shrinks the map everywhere finds the subspace; a regularizer that leaves a way around does not.
 
-Other regularizers than weight decay are future work of the paper. Each gamma here is one strength: that at which, at
-balanced layers of X Y^+, a penalty has the value of weight decay [ours]. Claims:
+Other regularizers than weight decay are future work of the paper. One gamma is one strength: that at which, at balanced
+layers of X Y^+, a penalty has the value of weight decay [ours]. Claims:
 - Decay of W_1 alone suffices: W_1(t) P_perp = (1 - eta mu)^t W_1(0) P_perp at strength mu [exact, fact 1]. It has no
-  optimum: layers above grow in its place, so that its bias fades. Decay of W_L alone, or none, leaves W_1(t) P_perp as
-  it was [exact], and so an error off the subspace. To stop early does not help [ours].
-- (1/2)||W||_F^2 and the nuclear norm of the map find the subspace. They have the optima of weight decay at depths 1 and
-  2 (fact 8), and so about L and L/2 times its bias on the fit at depth L [exact for the optimum]. The nuclear norm gets
-  there but for what steps of a fixed size leave of a slope that jumps [ours].
+  optimum: layers above grow, and its bias fades. Decay of W_L alone, or none, leaves W_1(t) P_perp as it was [exact],
+  and so an error off the subspace. To stop early does not help [ours].
+- (1/2)||W||_F^2 and the nuclear norm of the map find it. Their optima are those of weight decay at depths 1 and 2, with
+  about L and L/2 times its bias on the fit at depth L [exact, fact 8]. The nuclear norm gets there but for what steps
+  of a fixed size leave of a slope that jumps [ours].
 - The l1 norm of the layers, which comes to read few measurements instead of averaging all, and the spectral norm of the
   map, which shrinks its largest singular value alone, do not find it [ours].
 
@@ -55,20 +55,17 @@ def analyse(runs):
 
     named, depth = runs["named"], runs["named"].argument("depth")
     strength = named["strength"].fillna(named["weight_decay"])
-    problems = [named.build(seed=seed).problem for seed in named["seed"].values.tolist()]
-    pairs = np.stack([theory.parallel_pairs(problem) for problem in problems], 1)
-    pairs = theory.ParallelPairs(*xarray.DataArray(pairs, dims=("which", "seed", "rank")))
-    known, optima = {"weight_decay": depth, **LIKE_DEPTH}, []
-    for name, like in known.items():
-        penalty = theory.penalty(pairs, like, strength.sel(regularizer=name, drop=True))
-        shares = penalty.copy(data=theory.shrinkage(penalty, like))
-        optima.append(theory.errors_of_shares(pairs, shares, "rank")[0])
-    optimum = xarray.concat(optima, "regularizer").assign_coords(regularizer=list(known))
+    problems = {seed: named.build(seed=seed).problem for seed in named["seed"].values.tolist()}
+
+    def optimum(name, seed, mu):
+        like = depth if name == "weight_decay" else LIKE_DEPTH.get(name)
+        return np.nan if like is None else theory.optimal_fit(problems[int(seed)], like, mu)
+
     rate = (named["step_size"] * strength).where(named["regularizer"].isin(OF_FIRST), 0)
-    return {"named": xarray.Dataset({
-        "optimum": optimum.reindex(regularizer=list(COLOURS)).transpose("regularizer", "gamma", "seed"),
-        "law": theory.off_range_decay(named["step"], rate, 1.0).transpose(*named["off_range"].dims),
-    })}  # fmt: skip
+    optima = xarray.apply_ufunc(optimum, named["regularizer"], named["seed"], strength, vectorize=True)
+    law = theory.off_range_decay(named["step"], rate, 1.0)
+    derived = {"optimum": optima.transpose(*rate.dims), "law": law.transpose(*rate.dims, "record")}
+    return {"named": xarray.Dataset(derived)}
 
 
 def over_oracle(runs):
@@ -87,10 +84,8 @@ def draw(runs):
     ends = {"noise": over_oracle(named).isel(record=-1), "fit": named.end("regression_error")}
     for name in ("none", *COLOURS):
         run, at = (none, {}) if name == "none" else (named, {"regularizer": name, "gamma": strongest})
-        looks: Any = {
-            "shade": COLOURS.get(name, plots.NO_DECAY),
-            "style": "-" if name in FINDING else "--" if at else ":",
-        }
+        style = "-" if name in FINDING else "--" if at else ":"
+        looks: Any = {"shade": COLOURS.get(name, plots.NO_DECAY), "style": style}
         for panel, metric in (("off", "off_subspace_error"), ("first", "off_range")):
             share = run.select(metric, **at) / run.start(metric, **at)
             plots.bands(axes[panel], share, x="step", label=name.replace("_", " ") if panel == "off" else "", **looks)

@@ -47,6 +47,7 @@ from .regularized import errors_of_shares as errors_of_shares
 from .regularized import largest_penalty as largest_penalty
 from .regularized import last_penalty as last_penalty
 from .regularized import local_minima as local_minima
+from .regularized import optimal_fit as optimal_fit
 from .regularized import parallel_pairs as parallel_pairs
 from .regularized import penalty as penalty
 from .regularized import regularized_values as regularized_values

@@ -101,6 +101,16 @@ def regularized_values(pairs: ParallelPairs, depth: int, weight_decay: float) ->
     return pairs.signal_norms / pairs.measured_norms * shrinkage(penalty(pairs, depth, weight_decay), depth)
 
 
+def optimal_fit(problem: Problem, depth: int, weight_decay: float) -> float:
+    """The regression_error where the training objective is least, by fact 8. [exact]
+
+    That of a regularizer of the map W in place of the decay of its layers, too: weight_decay (1/2)||W||_F^2 is depth 1,
+    weight_decay ||W||_* is depth 2. Raises ArgumentError where `parallel_pairs` does.
+    """
+    pairs = parallel_pairs(problem)
+    return float(errors_of_shares(pairs, shrinkage(penalty(pairs, depth, weight_decay), depth))[0])
+
+
 def errors_of_shares(pairs: ParallelPairs, shares: Any, axis: Any = -1) -> tuple[Any, Any]:
     """(regression_error, noise_gain over the oracle's) of the map whose i-th singular value is shares_i x_i/y_i.
 

@@ -169,3 +169,15 @@ def test_errors_of_shares_are_those_of_the_map(problem, shares):
     named = theory.ParallelPairs(*(xarray.DataArray(each, dims="pair") for each in lengths))
     both = xarray.DataArray([shares, 0 * shares], dims=("run", "pair"))
     np.testing.assert_allclose(theory.errors_of_shares(named, both, "pair"), [[error, 1], [gain, 0]], atol=1e-14)
+
+
+def test_the_optimal_fit_is_that_of_ridge_regression_and_of_a_softly_thresholded_map(problem):
+    x, y, strength = np.asarray(problem.signals).T, np.asarray(problem.measurements).T, 0.3
+    ridge = x @ y.T @ np.linalg.inv(y @ y.T + strength * np.eye(len(y)))
+    pairs = theory.parallel_pairs(problem)
+    right = np.linalg.svd(y, full_matrices=False)[2][:3].T
+    least = np.maximum(pairs.signal_norms * pairs.measured_norms - strength, 0) / pairs.measured_norms**2
+    nuclear = x @ right * (least / pairs.signal_norms) @ (y @ right / pairs.measured_norms).T
+    for depth, made in ((1, ridge), (2, nuclear)):
+        error = np.linalg.norm(made @ y - x) / np.linalg.norm(x)
+        assert theory.optimal_fit(problem, depth, strength) == pytest.approx(error, rel=1e-9)
