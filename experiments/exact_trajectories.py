@@ -119,10 +119,14 @@ def draw(runs):
     first = {"aligned": False, "seed": free["seed"].values[0]}
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 4.8, [["maps", "order"], ["values", "apart"]])
     looks = {"markersize": 4, "fillstyle": "none"}
-    axes["maps"].plot(TIMES, np.linalg.svd(free.select("flow", **first), compute_uv=False), color=plots.REFERENCE)
+    maps, few = (
+        np.linalg.svd(free.select("flow", **first), compute_uv=False),
+        slice(0, None, free.sizes["mode"] // 6 or 1),
+    )
+    axes["maps"].plot(TIMES, maps[:, few], color=plots.REFERENCE)
     apart = difference(free).assign_coords(size=0.2 / 2.0 ** free["halvings"])
     for marker, number in (("o", 0), ("x", -1)):
-        lines = axes["maps"].plot(TIMES, free.select("modes", **first)[number], marker, color=ANY, **looks)
+        lines = axes["maps"].plot(TIMES, free.select("modes", **first)[number, :, few], marker, color=ANY, **looks)
         lines[0].set_label(f"$\\eta$ = {apart['size'][number]:.2g}")
     plots.log_log(axes["maps"], "time, steps times $\\eta$", "singular values of $W_2W_1$", "a  two layers, any start")
     axes["maps"].set(xscale="linear", yscale="linear")

@@ -107,15 +107,14 @@ def sharpness(coordinates: Coordinates, network: Any) -> Float[Array, ""]:
         rows.append(rows[-1] @ weight.T)
     for weight in network.weights[:0:-1]:
         columns.append(columns[-1] @ weight)
-    pairs = [(p @ p.T, b @ b.T) for p, b in zip(rows, columns[::-1], strict=True)]
-    apply = lambda error: sum(inner @ error @ outer for inner, outer in pairs)  # noqa: E731
+    inner, outer = jnp.stack([p @ p.T for p in rows]), jnp.stack([b @ b.T for b in columns[::-1]])
     shape = coordinates.targets.shape
     start = np.random.default_rng(0).normal(size=shape).astype(rows[0].dtype)
     count, size = min(LANCZOS, start.size), start.size
 
     def extend(k, state):
         basis, images, vector = state
-        image = apply(vector.reshape(shape)).ravel()
+        image = jnp.einsum("lij,jk,lkm->im", inner, vector.reshape(shape), outer).ravel()
         basis, images = basis.at[k].set(vector), images.at[k].set(image)
         for _ in range(2):
             image = image - (basis @ image) @ basis

@@ -79,9 +79,8 @@ def end_sharper(start, small, decay):
     decay.sharpness.loc[{"multiple": 1.5, "seed": 0}] *= 10
 
 
-def end_at_the_edge(start, small, decay):
-    rows = start.sharpness.loc[{"multiple": 1.5}]
-    rows[..., -1] = 1.99 / start.step_size.loc[{"multiple": 1.5}]
+def end_far_below(start, small, decay):
+    start.sharpness.loc[{"multiple": 1.5}][..., -1] *= 0.7
 
 
 def stay_flat(start, small, decay):
@@ -104,7 +103,7 @@ def end_elsewhere(start, small, decay):
         ({1}, rise_again),
         ({2}, sharpen_below),
         ({3, 7}, end_sharper),
-        ({4}, end_at_the_edge),
+        ({4}, end_far_below),
         ({5}, stay_flat),
         ({6}, never_pass),
         ({7}, end_elsewhere),

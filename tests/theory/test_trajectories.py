@@ -1,6 +1,7 @@
 """Closed forms and recursions of trajectories against numerical integration and plain gradient descent in numpy."""
 
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,9 +15,9 @@ from jaxinv.checks import ArgumentError
 from ..helpers import numpy_descent
 
 
-def balanced(outputs, inputs, width, modes=None):
+def balanced(sizes, modes=None):
     """Whitened data that fill measurement space, C of norm 1, and small balanced layers; `modes` of C may be given."""
-    rng = np.random.default_rng(0)
+    (outputs, inputs, width), rng = sizes, np.random.default_rng(0)
     correlation, small = rng.normal(size=(2, outputs, inputs))
     left, values, right = np.linalg.svd(correlation, full_matrices=False)
     correlation = left * (values / values[0] if modes is None else modes) @ right
@@ -49,7 +50,7 @@ def test_whitened_data_have_one_singular_value_and_the_correlation_those_of_the_
 
 @pytest.mark.parametrize(("sizes", "modes"), [((7, 4, 6), [1, 0.5, 0.3, 0]), ((5, 4, 3), None), ((4, 6, 8), None)])
 def test_the_flow_of_balanced_layers_is_what_integration_finds(sizes, modes):
-    problem, correlation, (first, second) = balanced(*sizes, modes)
+    problem, correlation, (first, second) = balanced(sizes, modes)
 
     def slope(_, flat):
         one, two = flat[: first.size].reshape(first.shape), flat[first.size :].reshape(second.shape)
@@ -58,7 +59,7 @@ def test_the_flow_of_balanced_layers_is_what_integration_finds(sizes, modes):
 
     times = [0.0, 0.5, 2.0, 7.0, 30.0]
     start = np.concatenate([first.ravel(), second.ravel()])
-    found = solve_ivp(slope, (0, 30), start, "DOP853", t_eval=times, rtol=1e-11, atol=1e-13).y.T
+    found = solve_ivp(slope, (0, 30), start, method="DOP853", t_eval=times, rtol=1e-11, atol=1e-13).y.T
     expected = [flat[first.size :].reshape(second.shape) @ flat[: first.size].reshape(first.shape) for flat in found]
     np.testing.assert_allclose(theory.balanced_flow(problem, (first, second), times), expected, atol=1e-9)
     # a time far ahead is the same at once
@@ -67,7 +68,7 @@ def test_the_flow_of_balanced_layers_is_what_integration_finds(sizes, modes):
 
 def test_from_aligned_layers_each_mode_is_a_sigmoid():
     modes = np.array([1, 0.5, 0.3, 0])  # the last, without a signal, falls like 1/t
-    problem, correlation, layers = balanced(7, 4, 6, modes)
+    problem, correlation, layers = balanced((7, 4, 6), modes)
     turned = theory.aligned_layers(problem, layers)
     left, start, right = np.linalg.svd(turned[1] @ turned[0], full_matrices=False)
     np.testing.assert_allclose(left.T @ correlation @ right.T, np.diag(modes), atol=1e-14)
@@ -80,11 +81,12 @@ def test_from_aligned_layers_each_mode_is_a_sigmoid():
 
 
 def test_turned_layers_keep_their_values_and_take_the_vectors_of_the_correlation():
-    problem, correlation, (first, second) = balanced(7, 4, 6)
+    problem, correlation, (first, second) = balanced((7, 4, 6))
     layers = [first, np.random.default_rng(1).normal(size=(6, 6)), second]
     turned = theory.aligned_layers(problem, layers)
     for old, new in zip(layers, turned, strict=True):
-        np.testing.assert_allclose(*(np.linalg.svd(w, compute_uv=False) for w in (old, new)), atol=1e-14)
+        before, after = (np.linalg.svd(w, compute_uv=False) for w in (old, new))
+        np.testing.assert_allclose(before, after, atol=1e-14)
     left, _, right = np.linalg.svd(correlation)
     seen = left.T @ np.linalg.multi_dot(turned[::-1]) @ right.T
     values = np.linalg.svd(np.linalg.multi_dot(layers[::-1]), compute_uv=False)
@@ -92,7 +94,7 @@ def test_turned_layers_keep_their_values_and_take_the_vectors_of_the_correlation
 
 
 def test_other_layers_and_data_have_no_closed_form():
-    problem, _, (first, second) = balanced(7, 4, 6)
+    problem, _, (first, second) = balanced((7, 4, 6))
     with pytest.raises(ArgumentError, match=r"weights must be balanced, W_2\^T W_2 = W_1 W_1\^T, got layers"):
         theory.balanced_flow(problem, (1.1 * first, second), [1.0])
     other = ji.Problem(problem.operator, problem.signals, 2 * problem.measurements)
@@ -100,7 +102,7 @@ def test_other_layers_and_data_have_no_closed_form():
         theory.balanced_flow(other, (first, second), [1.0])
 
 
-def data(fills=False, extra=0.0):
+def data(fills=False, extra: Any = 0.0):
     """A problem with 2 signals of power 9 and 1 among 6 measurements, whitened where they fill measurement space."""
     rng = np.random.default_rng(2)
     samples, signals, right = (np.linalg.qr(rng.normal(size=size))[0] for size in ((12, 6), (9, 2), (6, 6)))
@@ -114,7 +116,8 @@ def orthogonal(depth=3):
     return [np.asarray(weight) for weight in network.weights]
 
 
-STEPS, RATES = [0, 1, 40, 150], {"step_size": 0.02, "weight_decay": 0.3}
+STEPS = [0, 1, 40, 150]
+RATES: Any = {"step_size": 0.02, "weight_decay": 0.3}
 
 
 def layer_values(problem, weights):
@@ -142,7 +145,7 @@ def test_from_aligned_orthogonal_layers_each_value_moves_by_itself(fills):
     weights = theory.aligned_layers(problem, orthogonal())
     few = theory.parsimony(problem, weights)
     assert few.others == 4
-    np.testing.assert_allclose(few.modes, [3, 1], rtol=1e-12)
+    assert few.modes == pytest.approx([3, 1], rel=1e-12)
     found = layer_values(problem, weights)
     np.testing.assert_allclose(few.values(STEPS, **RATES), found, rtol=1e-11)
     np.testing.assert_allclose(few._replace(modes=None).values(STEPS, **RATES), found, rtol=1e-11)
