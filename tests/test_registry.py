@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +65,8 @@ def by_misfit(problem, network, *, misfit="squared", step_size):
 
 def sweep_over(kind, values):
     more = {"schedule": {"horizon": 10}, "regularizer": {"gamma": 3}}.get(kind, {})
-    name, builder = ("misfit", {"descent": by_misfit}) if kind == "loss" else (kind, {})
+    builder: Any = {"descent": by_misfit} if kind == "loss" else {}
+    name = "misfit" if kind == "loss" else kind
     fixed, axes = ({}, {name: values}) if isinstance(values, list) else ({name: values}, {"seed": [0]})
     return ji.Sweep(axes, {**FIXED, **more, **fixed}, steps=3, records=2, metrics=["regression_error"], **builder)
 
