@@ -43,7 +43,7 @@ SIGNALS = {"quick": (4, 2), "paper": (4, 5)}
 def descent(problem, network, *, decay, momentum):
     """Heavy ball at the stable step size of the network; `decay` is relative to the largest curvature of the data."""
     scale = problem.signal_extremes[0] ** 2 * (problem.measurement_dim / problem.signal_dim) ** 0.5
-    return ji.gradient_descent(problem, network, weight_decay=decay * scale, step_size="stable", momentum=momentum)
+    return ji.Descent("stable", decay * scale, momentum)
 
 
 def grids(preset):
