@@ -123,14 +123,5 @@ def test_the_figure_has_every_optimizer(experiment, grid, good):
     assert [text.get_text() for text in coupled.get_legend().get_texts()][-2:] == ["Adam", "Muon"]
 
 
-def test_muon_follows_the_law_off_the_range_of_the_data(experiment, grid):
-    axes = {"optimizer": ["muon"], "decay": ["none", "decoupled"], "seed": [0]}
-    small = replace(grid, axes=axes, metrics=["regression_error", "oracle_distance", grid.metrics[-1]])
-    runs = ji.Runs(small, ji.run_sweep(small))
-    law = experiment.analyse(runs)["law"]
-    np.testing.assert_allclose(runs["off_range"] / runs["off_range"].isel(record=0), law, atol=1e-7)
-    assert law.sel(decay="decoupled").isel(record=-1) < 0.9
-
-
 def test_divergence_helps_no_claim(experiment, grid, good):
     assert_divergence_helps_no_claim(experiment, ji.Runs(grid, good))

@@ -36,6 +36,18 @@ def test_an_optimizer_reduced_as_it_declares_is_that_of_a_numpy_loop(name, optio
     assert_same(weights, loop(parts, RULES[name], STEPS))
 
 
+def test_muon_leaves_the_first_layer_off_the_range_of_the_data_to_its_decay():
+    """Its polynomial of the gradient has the gradient's row space, which Adam's division by entries leaves."""
+    measured = np.asarray(PARTS.problem.measurements).T
+    off_range = np.eye(len(measured)) - measured @ np.linalg.pinv(measured)
+    before = np.asarray(PARTS.network.weights[0]) @ off_range
+    for name, follows in (("muon", True), ("adamw", False)):
+        parts = made(name)
+        after = loop(parts, RULES[name], STEPS)[0] @ off_range
+        left = (1 - parts.descent.step_size * parts.descent.weight_decay) ** STEPS
+        assert (np.abs(after - left * before).max() <= 1e-9) == follows
+
+
 @pytest.mark.parametrize(("name", "decoupled"), [("nesterov", False), ("momentum", True)])
 def test_decay_of_the_first_layer_is_reduced_exactly(name, decoupled):
     options = {"decoupled": decoupled, "regularizer": "first_layer_decay", "strength": 0.3, "weight_decay": 0.2}
