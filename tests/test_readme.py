@@ -7,6 +7,7 @@ import jax
 
 import jaxinv as ji
 from jaxinv.command.main import main
+from jaxinv.registry import REGISTRIES
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -90,6 +91,24 @@ def test_regularizers_and_starts_run():
     assert (starts.strength > 0).all()
 
 
+def test_networks_by_name_run():
+    named = run(*section("Networks by name"))["named"].isel(record=-1)
+    assert not named.diverged.any()
+    assert (named.noise_gain.sel(gamma=0.1) < named.noise_gain.sel(gamma=0)).all()
+    assert (named.noise_gain_worst > named.noise_gain).sel(activation="relu").all()
+
+
+def test_names_of_ones_own_run():
+    try:
+        registered = run("import jax.numpy as jnp", *section("A name of your own"))["registered"]
+    finally:
+        for registry in REGISTRIES.values():
+            registry.added.clear()
+    assert not registered.diverged.any()
+    ends = registered.regression_error.isel(record=-1)
+    assert len({float(end) for end in ends.values.ravel()}) == 4
+
+
 def test_any_width_runs():
     wide = run(*section("Any width"))["wide"]
     assert wide.width_free.all()
@@ -99,6 +118,6 @@ def test_any_width_runs():
 
 
 def test_every_python_block_is_run():
-    titles = ["From Python", "An experiment", "A network", "A descent", "An optimizer"]
-    titles += ["A regularizer, a start", "A metric", "A method of your own", "Any width"]
+    titles = ["From Python", "An experiment", "Networks by name", "A network", "A descent", "An optimizer"]
+    titles += ["A regularizer, a start", "A metric", "A method of your own", "A name of your own", "Any width"]
     assert blocks("python") == [code for title in titles for code in section(title)]
