@@ -1,21 +1,19 @@
 """Coupled weight decay finds the subspace with any optimizer; decay beside the direction does not with Adam.
 
 Claim [paper], for gradient descent: with weight decay the off-subspace error vanishes and the map is robust to noise;
-without it neither happens. All else here is [ours]. Coupled decay is part of the gradient, so the stationary points are
-those of one objective whatever the optimizer [exact]: momentum, Nesterov, Adam and Muon end where gradient descent
-does. Decoupled decay takes a share of the weights beside the direction. Where directions of W_1 have rows in range(Y),
-the part of W_1 off it falls like prod_t (1 - eta_t lambda) [exact]: for velocities, and for Muon, whose Newton-Schulz
-polynomial W p(W^T W) keeps the row space. Adam divides entry by entry, which leaves that space: with AdamW the error
-stays. Neither AdamW nor Muon pays for their decay with the fit: they descend the misfit alone, the weights bounded by
-1/lambda [read: arXiv 2404.04454, 2506.15054]. Without decay the maps are equally far from the oracle at equal fit; then
-Muon, whose steps stay large while the gradient falls, circles the fit and comes nearer on the way.
+without it neither happens. All else here is [ours]. Coupled decay is part of the gradient: the stationary points are
+those of one objective whatever the optimizer [exact]. Decoupled decay takes a share of the weights beside the
+direction. Where directions of W_1 have rows in range(Y), the part of W_1 off it falls like prod_t (1 - eta_t lambda)
+[exact]: velocities have, and Muon's polynomial G p(G^T G) of them; Adam's division by entries leaves that space, and
+the error stays. AdamW and Muon do not pay with the fit: they descend the misfit alone, the weights bounded by 1/lambda
+[read: arXiv 2404.04454, 2506.15054]. Without decay all maps are as far from the oracle at equal fit; then Muon, whose
+steps stay large while the gradient falls, circles the fit and comes nearer on the way.
 
-Sizes d=200, m=100, s=5 of the paper preset are [paper]; depth 3, widths, 40 noise-free samples, condition number 1, the
+Sizes d=200, m=100, s=5 of the paper preset are [paper]; depth 3, widths, 40 noise-free samples, condition number 1,
 default step sizes and decays at gamma = 0.1 with half a cosine down to 0, and the number of steps are [ours].
 
-Refuted if the error stays with coupled decay, a map ends elsewhere than that of gradient descent, the law is missed,
-the error vanishes with AdamW, an optimizer is nearer the oracle at equal fit, or decay lowers no test error under
-noise.
+Refuted if the error stays with coupled decay, a map ends elsewhere than gradient descent's, the law is missed, the
+error vanishes with AdamW, an optimizer is nearer the oracle at equal fit, or decay lowers no test error under noise.
 """
 
 from itertools import product
@@ -32,11 +30,9 @@ from jaxinv.training.optimizers.schedules import SCHEDULES
 GAMMA, FIT, NOISE = 0.1, 0.05, 0.3
 """Decay; the regression error at which runs without decay are compared; relative test noise."""
 
-OPTIMIZERS = {"gradient_descent": "black", "momentum": "#56B4E9", "nesterov": "#009E73", "adam": "#D55E00",
-              "muon": "#CC79A7"}  # fmt: skip
-"""Colours; "adam" with decoupled decay is AdamW."""
-
+OPTIMIZERS = dict(gradient_descent="k", momentum="#56B4E9", nesterov="#009E73", adam="#D55E00", muon="#CC79A7")
 DECAYS = {"none": "x", "coupled": "o", "decoupled": "s"}
+"""Colours and markers; "adam" with decoupled decay is AdamW."""
 
 
 def descent(problem, network, *, optimizer="gradient_descent", decay="none", horizon=None):
@@ -64,34 +60,32 @@ def analyse(runs):
     """`law`: prod_t (1 - eta_t lambda). `at_fit`: the oracle distance without decay at a regression error of FIT."""
     import xarray
 
-    horizon = runs.argument("horizon")
-    factors = np.asarray(SCHEDULES["cosine"](np.arange(horizon) / horizon))
+    factors = np.asarray(SCHEDULES["cosine"](np.linspace(0, 1, runs.argument("horizon"), endpoint=False)))
 
     def law(step_size, weight_decay):
         each = theory.off_range_decay(1, step_size * factors, weight_decay)
         return np.concatenate([[1.0], np.cumprod(each)])[runs["step"].values]
 
-    arguments = runs["step_size"], runs["weight_decay"]
+    laws = xarray.apply_ufunc(
+        law, runs["step_size"], runs["weight_decay"], vectorize=True, output_core_dims=[["record"]]
+    )
     at_fit = curves.at_level(runs["regression_error"], runs["oracle_distance"], FIT)
-    return xarray.Dataset({
-        "law": xarray.apply_ufunc(law, *arguments, vectorize=True, output_core_dims=[["record"]]),
-        "at_fit": at_fit.sel(decay="none", drop=True),
-    })  # fmt: skip
+    return xarray.Dataset({"law": laws, "at_fit": at_fit.sel(decay="none", drop=True)})
 
 
 def draw(runs):
     """The off-subspace error with coupled (a) and decoupled decay (b), the way to the fit without (c), noise (d)."""
-    error = ji.noisy_test_error(runs["test_error"], runs["noise_sensitivity"], NOISE).where(~runs["diverged"])
+    error = ji.noisy_test_error(runs.end("test_error"), runs.end("noise_sensitivity"), NOISE)
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.2, [["coupled", "decoupled"], ["bias", "noise"]])
     off, looks = runs["off_subspace_error"], {"x": "step", "colour": "optimizer", "colours": OPTIMIZERS}
     for name, title in (("coupled", "a  coupled decay"), ("decoupled", "b  decoupled decay")):
-        plots.bands(axes[name], off.sel(decay=name).where(~runs["diverged"]), label=_name, **looks)
+        plots.bands(axes[name], off.sel(decay=name), label=lambda which: which.replace("_", " "), **looks)
         plots.log_log(axes[name], "step (0 drawn at 0.5)", "off-subspace error", title)
         axes[name].set_ylim(1e-7, 20)
     law = (runs["law"] * off.isel(record=0, drop=True)).sel(decay="decoupled", optimizer=["gradient_descent", "muon"])
     plots.bands(axes["decoupled"], law.median("seed"), label="", style=":", **looks)
     plots.explain(axes["decoupled"], {":": "$\\prod(1-\\eta\\lambda)$"}, loc="lower left")
-    for name, seed in ((name, seed) for name in OPTIMIZERS for seed in runs["seed"].values):
+    for name, seed in product(OPTIMIZERS, runs["seed"].values):
         one = {"optimizer": name, "decay": "none", "seed": seed}
         way = [runs.select(what, **one) for what in ("regression_error", "oracle_distance")]
         axes["bias"].plot(*way, color=OPTIMIZERS[name], linewidth=0.8)
@@ -99,47 +93,38 @@ def draw(runs):
     plots.log_log(axes["bias"], "regression error", "oracle distance", "c  no decay: the way to the fit, each seed")
     axes["bias"].set_xlim(3, 1e-4)
     plots.plain_ticks(axes["bias"].yaxis)
-    places = np.arange(len(OPTIMIZERS))
     for (place, (name, shade)), (at, (decay, marker)) in product(*map(enumerate, (OPTIMIZERS.items(), DECAYS.items()))):
-        last = error.isel(record=-1, drop=True).sel(optimizer=name, decay=decay)
+        last = error.sel(optimizer=name, decay=decay)
         plots.dots(axes["noise"], place + 0.2 * (at - 1) + 0 * last, last, colour=shade, marker=marker)
     axes["noise"].set(yscale="log", ylabel=f"test error at noise {NOISE:g}")
-    axes["noise"].set_ylim(top=2 * axes["noise"].get_ylim()[1])
     axes["noise"].set_title("d  robustness at the end, each seed", loc="left", fontweight="bold")
-    plots.ticks_at(axes["noise"], places, [_name(name).replace(" ", "\n") for name in OPTIMIZERS])
+    plots.ticks_at(axes["noise"], range(len(OPTIMIZERS)), [name.replace("_", "\n") for name in OPTIMIZERS])
     plots.plain_ticks(axes["noise"].yaxis)
-    plots.explain(axes["noise"], {marker: f"{decay.replace('none', 'no')} decay" for decay, marker in DECAYS.items()})
+    meanings = {marker: f"{decay.replace('none', 'no')} decay" for decay, marker in DECAYS.items()}
+    plots.explain(axes["noise"], meanings, loc="center left")
     plots.legend(axes["coupled"], "lower left")
     return figure
 
 
-def _name(optimizer):
-    return optimizer.replace("_", " ") if optimizer not in ("adam", "muon", "nesterov") else optimizer.capitalize()
-
-
 def claims(runs):
     """Where each optimizer ends with each decay, the law off the range of the data, and what it ends at without."""
-    of = statistics.values_where
-    optimizer, decay = runs["optimizer"], runs["decay"]
+    of, optimizer, decay = statistics.values_where, runs["optimizer"], runs["decay"]
     left = runs.end("off_subspace_error") / runs.start("off_subspace_error")
     distance, fit, at_fit = runs.end("oracle_distance"), runs.end("regression_error"), runs["at_fit"]
     apart = abs(distance / distance.sel(optimizer="gradient_descent", decay="coupled", drop=True) - 1)
     linear, beside = ~optimizer.isin(["adam", "muon"]), decay == "decoupled"
-    missed = abs(runs["off_range"] / runs["off_range"].isel(record=0, drop=True) - runs["law"]).max(
-        "record", skipna=False
-    )
+    first = runs["off_range"].isel(record=0, drop=True)
+    missed = abs(runs["off_range"] / first - runs["law"]).max("record", skipna=False)
     error = ji.noisy_test_error(runs.end("test_error"), runs.end("noise_sensitivity"), NOISE)
-    helped = error.sel(decay="coupled") / error.sel(decay="none")
     biased = fit.sel(decay="decoupled") / fit.sel(decay="coupled")
     over, ends = at_fit / at_fit.sel(optimizer="gradient_descent", drop=True), distance.sel(decay="none", drop=True)
+    whose = "[paper for gradient descent, ours for the others]"
     return [
         ji.at_most(0, runs["diverged"].sum(), "runs that diverge [ours]"),
         ji.at_most(0.01, of(left, decay == "coupled"),
-                   "coupled decay: off-subspace error left of that at the start, largest over optimizers and seeds "
-                   "[paper for gradient descent, ours for the others]"),
+                   f"coupled decay: off-subspace error left of its start, largest over optimizers and seeds {whose}"),
         ji.at_least(0.1, of(left, decay == "none"),
-                    "no decay: off-subspace error left, least over optimizers and seeds "
-                    "[paper for gradient descent, ours for the others]"),
+                    f"no decay: off-subspace error left, least over optimizers and seeds {whose}"),
         ji.at_most(0.02, of(apart, (decay == "coupled") | (linear & beside)),
                    "coupled decay, decoupled too but for Adam and Muon: oracle distance against gradient descent's, "
                    "largest relative deviation [exact: one objective; slack ours]"),
@@ -155,7 +140,7 @@ def claims(runs):
                   "farthest from 1 [ours: at equal fit no implicit bias is better]"),
         ji.at_most(0.8, (ends / ends.sel(optimizer="gradient_descent", drop=True)).sel(optimizer="muon"),
                    "no decay, at the end: Muon's oracle distance over gradient descent's, largest over seeds [ours]"),
-        ji.at_most(0.95, helped,
+        ji.at_most(0.95, error.sel(decay="coupled") / error.sel(decay="none"),
                    f"test error at noise {NOISE:g} with coupled decay over that without, largest over optimizers and "
                    "seeds [paper for gradient descent, ours for the others; 5% ours]"),
     ]  # fmt: skip
