@@ -74,7 +74,11 @@ def grids(preset):
 
 
 def analyse(runs):
-    """`flow`: the maps of the gradient flow; by depth `recursion`: the singular values, `common`: all but a few."""
+    """What theory says: `flow`, maps; by depth `recursion`, singular values, `common`, what most are. And beside it:
+
+    `apart`: the largest distance of a map to the flow (C has norm 1), the relative difference of each singular value to
+    the recursion; `left`: how many values of a layer are not the common one.
+    """
     import xarray
 
     def maps(aligned, seed):
@@ -91,22 +95,14 @@ def analyse(runs):
         return xarray.apply_ufunc(follow, *(run[axis] for axis in axes), vectorize=True, output_core_dims=dims)
 
     flow = over(runs["flow"], maps, ["aligned", "seed"], [["record", "row", "column"]])
-    made, dims = {"flow": xarray.Dataset({"flow": flow})}, [["record", "layer", "index"], ["record", "layer"]]
+    squares = ((runs["flow"]["map"] - flow) ** 2).sum(["row", "column"], skipna=False).max("record", skipna=False)
+    made = {"flow": xarray.Dataset({"flow": flow, "apart": squares**0.5})}
     for name, run in [*runs.items()][1:]:
-        pair = over(run, partial(values, run), ["fills", "aligned", "seed"], dims)
-        made[name] = xarray.Dataset(dict(zip(("recursion", "common"), pair, strict=True)))
+        dims, found = [["record", "layer", "index"], ["record", "layer"]], run["layer_values"]
+        every, common = over(run, partial(values, run), ["fills", "aligned", "seed"], dims)
+        beside = {"apart": abs(found / every - 1), "left": (~(abs(found / common - 1) <= BOUND)).sum("index")}
+        made[name] = xarray.Dataset({"recursion": every, "common": common, **beside})
     return made
-
-
-def difference(run):
-    """The largest distance of the maps to those of the flow (C has norm 1); NaN where a run diverged."""
-    squares = ((run["map"] - run["flow"]) ** 2).sum(["row", "column"], skipna=False)
-    return squares.max("record", skipna=False) ** 0.5
-
-
-def deviation(run, name="recursion"):
-    """The relative difference of each singular value of each layer to a recursion."""
-    return abs(run["layer_values"] / run[name] - 1)
 
 
 def draw(runs):
@@ -116,15 +112,11 @@ def draw(runs):
     largest relative difference of all to the recursions (d). Lines are theory, markers gradient descent.
     """
     free, *deep = runs.values()
-    first = {"aligned": False, "seed": free["seed"].values[0]}
+    first, looks = {"aligned": False, "seed": free["seed"].values[0]}, {"markersize": 4, "fillstyle": "none"}
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 4.8, [["maps", "order"], ["values", "apart"]])
-    looks = {"markersize": 4, "fillstyle": "none"}
-    maps, few = (
-        np.linalg.svd(free.select("flow", **first), compute_uv=False),
-        slice(0, None, free.sizes["mode"] // 6 or 1),
-    )
-    axes["maps"].plot(TIMES, maps[:, few], color=plots.REFERENCE)
-    apart = difference(free).assign_coords(size=0.2 / 2.0 ** free["halvings"])
+    few, maps = slice(0, None, free.sizes["mode"] // 6 or 1), free.select("flow", **first)
+    axes["maps"].plot(TIMES, np.linalg.svd(maps, compute_uv=False)[:, few], color=plots.REFERENCE)
+    apart = free["apart"].assign_coords(size=0.2 / 2.0 ** free["halvings"])
     for marker, number in (("o", 0), ("x", -1)):
         lines = axes["maps"].plot(TIMES, free.select("modes", **first)[number, :, few], marker, color=ANY, **looks)
         lines[0].set_label(f"$\\eta$ = {apart['size'][number]:.2g}")
@@ -132,21 +124,20 @@ def draw(runs):
     axes["maps"].set(xscale="linear", yscale="linear")
     for aligned, (words, colour, _) in STARTS.items():
         plots.bands(axes["order"], apart.sel(aligned=aligned), x="size", shade=colour, label=words, marker=3)
-    slope = apart.max() / 4 * apart["size"] / apart["size"].max()
-    axes["order"].plot(apart["size"], slope, ":", color=plots.REFERENCE, label="slope 1")
+    axes["order"].plot(apart["size"], apart["size"] * apart.max() / 0.8, ":", color=plots.REFERENCE, label="slope 1")
     plots.log_log(axes["order"], "step size $\\eta$", "largest distance to the flow", "b  first order")
-    one, kinds = deep[len(deep) // 2], ("layer_values", "recursion", "common")
-    found, made, over = (one.select(kind, fills=False, **first).isel(layer=1) for kind in kinds)
-    found, made, step = found / over, made / over, one["step"].clip(min=0.5)
+    one, step = deep[len(deep) // 2], deep[0]["step"].clip(min=0.5)
+    cell = one.data.sel(fills=False, **first).isel(layer=1)
+    found, made = cell["layer_values"] / cell["common"], cell["recursion"] / cell["common"]
     moved = (abs(found - 1) > BOUND).any("record")
     axes["values"].plot(step, made, color=plots.REFERENCE)
     for colour, there in ((ANY, moved), ("0.6", ~moved)):
         axes["values"].plot(step, found.where(there), "o", color=colour, **looks)
-    title = f"c  L = {one.argument('depth')} with decay, any start"
-    plots.log_log(axes["values"], plots.STEP, "values of $W_2$ over the common one", title)
+    plots.log_log(axes["values"], plots.STEP, "values of $W_2$ over the common one",
+                  f"c  L = {one.argument('depth')} with decay, any start")  # fmt: skip
     axes["values"].set(yscale="linear", ylim=(0.5, 4.5))
     for run, colour in plots.colours_of("depth", deep).items():
-        worst = deviation(run).max(["fills", "aligned", "seed", "layer", "index"]).clip(min=1e-17)
+        worst = run["apart"].max(["fills", "aligned", "seed", "layer", "index"]).clip(min=1e-17)
         axes["apart"].plot(step, worst, color=colour, label=f"L = {run.argument('depth')}")
     axes["apart"].axhline(BOUND, linestyle="--", color=plots.REFERENCE, label="bound")
     plots.log_log(axes["apart"], plots.STEP, "relative difference", "d  recursions, all layers and starts")
@@ -158,10 +149,9 @@ def draw(runs):
 def claims(runs):
     """First order in the step size from both starts, and recursions that hold to rounding."""
     free, *deep = runs.values()
-    two = np.log2(difference(free)).isel(halvings=slice(-2, None))
+    two = np.log2(free["apart"]).isel(halvings=slice(-2, None))
     order = -two.diff("halvings") / two["halvings"].diff("halvings")
-    left = [(~(deviation(run, "common") <= BOUND)).sum("index").max() for run in deep]
-    apart = [deviation(run).max(["fills", "seed", "record", "layer", "index"], skipna=False) for run in deep]
+    apart = [run["apart"].max(["fills", "seed", "record", "layer", "index"], skipna=False) for run in deep]
     return [
         ji.at_most(0, [run["diverged"].mean() for run in runs.values()], "share of runs that diverge [ours]"),
         *(ji.within(0.05, order.sel(aligned=aligned), 1,
@@ -172,7 +162,7 @@ def claims(runs):
                      f"singular values of orthogonal layers with decay, {words}, against {law}, largest relative "
                      "difference [exact; rounding ours]")
           for aligned, (words, _, law) in STARTS.items()),
-        ji.at_most(2 * deep[0].argument("subspace_dim"), left,
+        ji.at_most(2 * deep[0].argument("subspace_dim"), [run["left"].max() for run in deep],
                    "singular values of a layer that leave the common one, largest number [exact: 2 s]"),
     ]  # fmt: skip
 

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import jaxinv as ji
 from jaxinv.studies.experiment import load
-from tests.experiments.divergence import assert_divergence_helps_no_claim
+from tests.experiments.divergence import assert_divergence_helps_no_claim, once
 
 FILE = Path(__file__).parents[2] / "experiments" / "exact_trajectories.py"
+BUILD = once(ji.Runs.build)
 SIZES = {"signal_dim": 7, "measurement_dim": 5}
 
 
@@ -32,21 +34,17 @@ def runs(experiment):
     return {name: ji.Runs(grid, ji.run_sweep(grid)) for name, grid in made.items()}
 
 
-@pytest.fixture(scope="module")
-def derived(experiment, runs):
-    """What theory says of them, which no result changes."""
-    return experiment.analyse(runs)
-
-
 @pytest.fixture
-def judge(experiment, runs, derived):
+def judge(experiment, runs):
     """Judges the results once `violate` has changed them; gives both."""
 
     def judged(violate=None):
-        changed = {name: run.data.copy(deep=True) for name, run in runs.items()}
+        made = {name: ji.Runs(run.grid, run.data.copy(deep=True)) for name, run in runs.items()}
         if violate:
-            violate(**changed)
-        made = {name: ji.Runs(run.grid, changed[name], derived[name]) for name, run in runs.items()}
+            violate(**{name: run.data for name, run in made.items()})
+        with patch.object(ji.Runs, "build", BUILD):
+            derived = experiment.analyse(made)
+        made = {name: ji.Runs(run.grid, run.data, derived[name]) for name, run in made.items()}
         return made, experiment.claims(made)
 
     return judged
