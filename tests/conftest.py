@@ -26,6 +26,7 @@ import tests.typechecker  # noqa: E402, F401  (the hook looks it up by name)
 
 with install_import_hook("jaxinv", "tests.typechecker.check"):
     import jaxinv  # noqa: F401
+    from jaxinv.registry import REGISTRIES
 
 
 @pytest.fixture
@@ -34,3 +35,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered():
+    """What a test registers is forgotten after it."""
+    yield
+    for registry in REGISTRIES.values():
+        registry.added.clear()

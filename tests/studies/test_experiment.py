@@ -120,7 +120,7 @@ def test_folders_of_ones_own_stand_beside_those_that_come_with_the_package(tmp_p
     own = written(tmp_path)
     (shipped,) = folders("experiments")
     names = {path.stem for path in shipped.glob("*.py")}
-    assert len(names) == 10
+    assert len(names) == 20
     assert {found.name for found in find((), *folders("experiments", own))} == {*names, "mine"}
     assert {found.name for found in find((), shipped, shipped.parent / "experiments")} == names
     with pytest.raises(ji.ArgumentError, match=r"--experiments must be a folder, got '.*nowhere', which is none"):

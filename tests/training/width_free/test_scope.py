@@ -54,7 +54,8 @@ def test_networks_and_optimizers_outside():
     problem, network, _ = given()
     adam = ji.Descent(1e-3, 0.0, transform=lambda eta, decay: optax.adam(eta))
     assert_refused(
-        (problem, network, adam), 'gradient descent and heavy ball, got another optimizer.*; use engine="dense"'
+        (problem, network, adam),
+        'gradient descent and heavy ball with weight decay and squared loss, got.*; use engine="dense"',
     )
 
 
