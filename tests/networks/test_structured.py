@@ -117,7 +117,7 @@ def test_filters_have_no_singular_values(name):
     network = built("circulant")
     own = ji.Metric(name, getattr(structure, name), {"layer_values": ("layer", "index")}.get(name, ("layer",)))
     words = f"{name} must be of layers that are matrices, got CirculantProduct; use map_values, those of the map"
-    with pytest.raises(ji.ArgumentError, match=f"^{words}$"):
+    with pytest.raises(ji.ArgumentError, match=words):
         ji.train(PROBLEM, network, ji.gradient_descent(PROBLEM, network), steps=1, metrics=[own])
 
 
