@@ -37,7 +37,7 @@ def grids(preset):
     sizes, seeds, steps, scales = {
         "quick": ({"signal_dim": 40, "measurement_dim": 20, "subspace_dim": 2, "width": 80, "depth": 3}, 3, 4000,
                   [0.03, 0.1, 0.3, 1.0]),
-        "paper": (ji.FIG_1A, 4, 10_000, [0.15, 0.2, 0.3, 1.0]),
+        "paper": (ji.FIG_1A, 4, 6000, [0.15, 0.2, 0.3, 1.0]),
     }[preset]  # fmt: skip
     options = {
         "fixed": {**sizes, "samples": 10}, "steps": steps, "records": 50, "precision": "float64",
