@@ -84,8 +84,8 @@ def draw(runs):
     for depth, shade in plots.colours_of("depth", depths).items():
         looks = {"x": "multiple", "shade": shade, "marker": 3}
         for width, style in zip(start["width"].values[::-1], ("-", "--", ":"), strict=False):
-            end, label = start.end("eta_mu", depth=depth, width=width), f"L = {depth}"
-            plots.bands(axes["end"], end, style=style, label=label if width == wide else "", **looks)
+            end, narrow = start.end("eta_mu", depth=depth, width=width), f"$d_w$ = {width}" * (depth == depths[-1])
+            plots.bands(axes["end"], end, style=style, label=f"L = {depth}" if width == wide else narrow, **looks)
         end, optimum = decay.end("eta_mu", depth=depth), decay.select("optimum", depth=depth)
         plots.bands(axes["decay"], end, style="o", label=f"L = {depth}", **looks)
         plots.bands(axes["decay"], optimum, x="multiple", label="optimum" if depth == depths[-1] else "")
