@@ -92,7 +92,7 @@ def draw(runs):
         way = [runs.select(what, **one) for what in ("regression_error", "oracle_distance")]
         axes["bias"].plot(*way, color=OPTIMIZERS[name], linewidth=0.8)
     axes["bias"].axvline(FIT, color=plots.REFERENCE, linestyle="--", linewidth=0.8)
-    plots.log_log(axes["bias"], "regression error, falling", "oracle distance", "c  no decay: ways to the fit, each seed")
+    plots.log_log(axes["bias"], "regression error, falling", "oracle distance", "c  no decay: ways to the fit, by seed")
     axes["bias"].set(xlim=(3, 1e-4), yscale="linear", ylim=(0, None))
     for (place, (name, shade)), (at, (decay, marker)) in product(*map(enumerate, (OPTIMIZERS.items(), DECAYS.items()))):
         last = error.sel(optimizer=name, decay=decay)
