@@ -5,7 +5,7 @@ without. How far its error comes down is asked here [ours]: to the best linear m
 network of Fig. 1a, to that of an oracle, which here knows on which of the subspaces each signal lies.
 
 The sizes d=200, m=100, L=5, d_w=400 of the paper preset are [paper]; what its data are we have not read. Signals on a
-union of 4 random subspaces of dimension 5, 1,000 noise-free samples, Gaussian operator, no biases, the initialization of
+union of 4 random subspaces of dimension 5, 1,000 noise-free samples, Gaussian operator, no biases, initialization of
 He et al. and the gamma grid are [ours]. The step size and decay are the defaults for linear networks, sigma the
 singular values of all signals together, [ours]: stable in our runs; at four times that step training starts with a
 burst of error, and gamma = 0.1 is too strong for five layers. The 20,000 steps of the linear network are 2,000 here,
