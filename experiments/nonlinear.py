@@ -48,7 +48,7 @@ def descent(problem, network, *, decay, momentum):
 
 def grids(preset):
     """Each network without and with weight decay, on a union of subspaces and on a curved manifold."""
-    seeds, steps = {"quick": (2, 1000), "paper": (4, 6000)}[preset]
+    seeds, steps = {"quick": (2, 1000), "paper": (4, 2500)}[preset]
     subspaces, dim = SIGNALS[preset]
     axes = {"activation": ["linear", "relu", "tanh", "gelu"], "nonlinear_layers": [1, LAYERS], "decay": [0.0, DECAY],
             "seed": range(seeds)}  # fmt: skip

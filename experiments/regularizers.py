@@ -39,7 +39,7 @@ def grids(preset):
     """Every regularizer at two strengths, and none."""
     sizes, seeds, steps = {
         "quick": ({"signal_dim": 40, "measurement_dim": 20, "subspace_dim": 2, "width": 80}, 3, 3000),
-        "paper": (ji.FIG_1A, 4, 6000),
+        "paper": (ji.FIG_1A, 4, 3000),
     }[preset]
     off_range = ji.Metric("off_range", structure.first_layer_off_subspace)
     metrics = ["regression_error", "off_subspace_error", ji.NoisyError([NOISE], maps=["network", "oracle"]), off_range]

@@ -38,7 +38,7 @@ def edge_descent(problem, network, *, multiple, at="start", gamma=None):
 
 def grids(preset):
     """From a fan-in start, from small weights and with weight decay, by depth and step size."""
-    seeds, widths, steps = {"quick": (3, [16, 64], 1500), "paper": (8, [100, 400], 2000)}[preset]
+    seeds, widths, steps = {"quick": (3, [16, 64], 1500), "paper": (4, [100, 400], 2000)}[preset]
     own = ["loss", ji.Metric("sharpness", structure.sharpness)]
 
     def grid(multiples, widths=widths[-1:], steps=steps, **fixed):
@@ -84,8 +84,8 @@ def draw(runs):
     for depth, shade in plots.colours_of("depth", depths).items():
         looks = {"x": "multiple", "shade": shade, "marker": 3}
         for width, style in zip(start["width"].values[::-1], ("-", "--", ":"), strict=False):
-            end, label = start.end("eta_mu", depth=depth, width=width), f"L = {depth}"
-            plots.bands(axes["end"], end, style=style, label=label if width == wide else "", **looks)
+            end, narrow = start.end("eta_mu", depth=depth, width=width), f"$d_w$ = {width}" * (depth == depths[-1])
+            plots.bands(axes["end"], end, style=style, label=f"L = {depth}" if width == wide else narrow, **looks)
         end, optimum = decay.end("eta_mu", depth=depth), decay.select("optimum", depth=depth)
         plots.bands(axes["decay"], end, style="o", label=f"L = {depth}", **looks)
         plots.bands(axes["decay"], optimum, x="multiple", label="optimum" if depth == depths[-1] else "")

@@ -41,9 +41,12 @@ def plain_values(values: Iterable[Any]) -> list[Any]:
 
 
 def rounding(array: Any) -> float:
-    """Relative size below which a singular value of `array` may be rounding of its float type."""
-    dtype = jnp.result_type(array) if hasattr(array, "dtype") else np.asarray(array).dtype
-    return 30 * float(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.floating) else np.float64).eps)
+    """Relative size below which a singular value of `array` may be rounding of its float type.
+
+    That of JAX at the time, for lists and whole numbers, which have none.
+    """
+    dtype = getattr(array, "dtype", int)
+    return 30 * float(jnp.finfo(dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)).eps)
 
 
 def numerical_rank(values: np.ndarray, tolerance: float) -> int:

@@ -21,7 +21,6 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         REGISTRIES[kind] = self
 
     def __getitem__(self, name: str) -> Entry:
-        check_known(self.kind, name, self)
         return self.ours[name] if name in self.ours else self.added[name][1]
 
     def __iter__(self) -> Iterator[str]:
@@ -31,8 +30,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return len(self.ours) + len(self.added)
 
     def find(self, given: Any) -> Entry:
-        """The entry of that name; of anything else than a name, the entry that it makes."""
-        return self[given] if isinstance(given, str) else self.entry(None, given)
+        """The entry of that name, which must be known; of anything else than a name, the entry that it makes."""
+        if not isinstance(given, str):
+            return self.entry(None, given)
+        check_known(self.kind, given, self)
+        return self[given]
 
 
 REGISTRIES: dict[str, Registry[Any]] = {}
@@ -45,7 +47,7 @@ def register(kind: str, name: str, given: Any) -> None:
         activation    a function of arrays, entry by entry, or a ji.Activation
         architecture  a function (weights, activation, nonlinear_layers) -> network, weights those of a chain of layers
         init          a function (keys, sizes) -> [weights], a key and an (out, in) array for each layer
-        loss          a function (outputs, targets) -> number, samples being rows
+        misfit        a function (outputs, targets) -> number, samples being rows
         optimizer     a function (step_size, weight_decay) -> optax transformation, or a ji.Optimizer
         regularizer   a function of the network -> number, or a ji.Regularizer
         schedule      a function of the share of the horizon that has passed -> factor of the step size

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,13 +37,13 @@ ENTRIES = {
     "activation": swish,
     "architecture": halves,
     "init": ones,
-    "loss": lambda outputs, targets: jnp.sum((outputs - targets) ** 4),
+    "misfit": lambda outputs, targets: jnp.sum((outputs - targets) ** 4),
     "optimizer": lambda step_size, weight_decay: optax.sign_sgd(step_size),
     "regularizer": lambda network: 100 * jnp.sum(network.end_to_end() ** 2),
     "schedule": lambda share: 1 - share,
 }
 OURS = {
-    "activation": "linear", "architecture": "product", "init": "fan_in", "loss": "squared",
+    "activation": "linear", "architecture": "product", "init": "fan_in", "misfit": "squared",
     "optimizer": "gradient_descent", "regularizer": "weight_decay", "schedule": "constant",
 }  # fmt: skip
 FIXED = {**SMALL, "width": 6, "depth": 3, "step_size": 0.003}
@@ -58,17 +57,10 @@ def _forgotten():
         registry.added.clear()
 
 
-def by_misfit(problem, network, *, misfit="squared", step_size):
-    """The default builder, whose argument "loss" is also a metric: no axis can be called so."""
-    return ji.gradient_descent(problem, network, loss=misfit, step_size=step_size)
-
-
 def sweep_over(kind, values):
     more = {"schedule": {"horizon": 10}, "regularizer": {"gamma": 3}}.get(kind, {})
-    builder: Any = {"descent": by_misfit} if kind == "loss" else {}
-    name = "misfit" if kind == "loss" else kind
-    fixed, axes = ({}, {name: values}) if isinstance(values, list) else ({name: values}, {"seed": [0]})
-    return ji.Sweep(axes, {**FIXED, **more, **fixed}, steps=3, records=2, metrics=["regression_error"], **builder)
+    fixed, axes = ({}, {kind: values}) if isinstance(values, list) else ({kind: values}, {"seed": [0]})
+    return ji.Sweep(axes, {**FIXED, **more, **fixed}, steps=3, records=2, metrics=["regression_error"])
 
 
 def test_every_kind_is_tried():
@@ -162,7 +154,7 @@ def test_what_nobody_registered_changes_no_name(tmp_path):
         ("activation", 1, swish, "name must be a word that activation can be called, got 1"),
         ("activation", "mine", 1, "activation must be a name or a function of an array, got 1"),
         ("init", "mine", swish, r"init must be a name or a function of \(keys, sizes\), got one of \(rows\): too"),
-        ("loss", "mine", swish, r"loss must be a name or a function of \(outputs, targets\), got one of \(rows\)"),
+        ("misfit", "mine", swish, r"misfit must be a name or a function of \(outputs, targets\), got one of \(rows\)"),
         (
             "optimizer",
             "mine",
@@ -187,5 +179,8 @@ def test_a_registry_is_a_mapping_of_names():
     ji.register("activation", "mine", swish)
     assert len(registry) == len(list(registry)) == 7
     assert registry["mine"].function is swish
+    assert "mine" in registry
+    assert "mien" not in registry
+    assert registry.get("mien") is None
     with pytest.raises(ji.ArgumentError, match="unknown activation 'mien'; did you mean 'mine'"):
         registry.find("mien")

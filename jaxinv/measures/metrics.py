@@ -109,7 +109,7 @@ def warn_in_sample(names: Collection[str]) -> None:
 
 def _loss(view, objective):
     coordinates = view.coordinates
-    fit = objective.misfit(view.outputs, coordinates.targets, coordinates.residual)
+    fit = objective.data_term(view.outputs, coordinates.targets, coordinates.residual)
     if objective.regularizer is not None:
         fit = fit + objective.penalty(view.network, coordinates.inputs)
     return fit + objective.decay(view.squared_norm)

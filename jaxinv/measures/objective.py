@@ -17,14 +17,14 @@ Rows = Float[AnyArray, "rows signal_dim"]
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A misfit: `function(outputs, targets)`, samples being rows. `is_squared`: compressed data have the same."""
+class Misfit:
+    """`function(outputs, targets)`, samples being rows. `is_squared`: compressed data have the same."""
 
     function: Callable[[Any, Any], Any]
     is_squared: bool = False
 
 
-def misfit(outputs: Rows, targets: Rows, residual: Any = 0.0) -> Float[Array, ""]:
+def squared(outputs: Rows, targets: Rows, residual: Any = 0.0) -> Float[Array, ""]:
     """(1/2)||outputs - targets||_F^2, samples being rows.
 
     `residual` is the norm of what compression removed from the targets: no output reaches it, its half square is added.
@@ -32,19 +32,19 @@ def misfit(outputs: Rows, targets: Rows, residual: Any = 0.0) -> Float[Array, ""
     return 0.5 * (jnp.sum((outputs - targets) ** 2) + residual**2)
 
 
-def _made(name: str | None, given: Any) -> Loss:
-    if isinstance(given, Loss):
+def _made(name: str | None, given: Any) -> Misfit:
+    if isinstance(given, Misfit):
         return given
-    check_function("loss", given, "(outputs, targets)", 2)
-    return Loss(given)
+    check_function("misfit", given, "(outputs, targets)", 2)
+    return Misfit(given)
 
 
-LOSSES: Registry[Loss] = Registry("loss", _made, {
-    "squared": Loss(misfit, is_squared=True),
-    "absolute": Loss(lambda outputs, targets: jnp.sum(jnp.abs(outputs - targets))),
-    "huber": Loss(lambda outputs, targets: jnp.sum(_huber(outputs - targets))),
+MISFITS: Registry[Misfit] = Registry("misfit", _made, {
+    "squared": Misfit(squared, is_squared=True),
+    "absolute": Misfit(lambda outputs, targets: jnp.sum(jnp.abs(outputs - targets))),
+    "huber": Misfit(lambda outputs, targets: jnp.sum(_huber(outputs - targets))),
 })  # fmt: skip
-"""Losses by name, summed over entries and samples. Huber's is quadratic below 1 and linear above."""
+"""Misfits by name, summed over entries and samples. Huber's is quadratic below 1 and linear above."""
 
 
 def _huber(errors: Any) -> Any:
@@ -53,18 +53,18 @@ def _huber(errors: Any) -> Any:
 
 
 class Objective(eqx.Module):
-    """loss(network(inputs), targets) + (weight_decay/2) sum_l ||W_l||_F^2 + strength * regularizer(network, inputs)."""
+    """misfit(outputs, targets) + (weight_decay/2) sum_l ||W_l||_F^2 + strength * regularizer(network, inputs)."""
 
     weight_decay: Any = 0.0
     strength: Any = 0.0
     regularizer: Regularizer | None = eqx.field(static=True, default=None)
-    loss: Loss = eqx.field(static=True, default=LOSSES["squared"])
+    misfit: Misfit = eqx.field(static=True, default=MISFITS["squared"])
 
-    def misfit(self, outputs: Any, targets: Any, residual: Any = 0.0) -> Any:
-        """The loss; `residual` as in `misfit`, which is 0 where data are not compressed."""
-        if self.loss.is_squared:
-            return misfit(outputs, targets, residual)
-        return self.loss.function(outputs, targets)
+    def data_term(self, outputs: Any, targets: Any, residual: Any = 0.0) -> Any:
+        """The misfit; `residual` as in `squared`, which is 0 where data are not compressed."""
+        if self.misfit.is_squared:
+            return squared(outputs, targets, residual)
+        return self.misfit.function(outputs, targets)
 
     def penalty(self, network: Any, inputs: Any) -> Any:
         """strength * regularizer(network, inputs), which stands beside weight decay; 0 where there is none."""
@@ -77,11 +77,11 @@ class Objective(eqx.Module):
     def gradient(self, network: Any, inputs: Any, targets: Any, *, decay: bool = True, times: float = 1.0) -> Any:
         """The gradient with respect to the network, without that of weight decay if `decay` is False.
 
-        The loss counts `times`.
+        The misfit counts `times`.
         """
 
         def value(net):
-            fit = self.misfit(net(inputs), targets)
+            fit = self.data_term(net(inputs), targets)
             return (fit if times == 1 else times * fit) + self.penalty(net, inputs)
 
         slopes = jax.grad(value)(network)

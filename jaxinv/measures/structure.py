@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..checks import fail
 from ..problems.coordinates import Coordinates
 from .metrics import entropy_rank, finite
 
@@ -72,13 +73,13 @@ def pair_cosine(coordinates: Coordinates, network: Any) -> Float[Array, ""]:
 
 def layer_values(coordinates: Coordinates, network: Any) -> Float[Array, "depth index"]:
     """The leading singular values of each layer, as many as all of them have."""
-    values = [each for _, each, _ in _decompositions(network)]
+    values = [each for _, each, _ in _decompositions("layer_values", network)]
     return jnp.stack([each[: min(map(len, values))] for each in values])
 
 
 def layer_rank(coordinates: Coordinates, network: Any) -> Float[Array, " depth"]:
     """The effective rank of each layer: exp of the entropy of its normalised singular values."""
-    return jnp.stack([entropy_rank(values) for _, values, _ in _decompositions(network)])
+    return jnp.stack([entropy_rank(values) for _, values, _ in _decompositions("layer_rank", network)])
 
 
 def misalignment(coordinates: Coordinates, network: Any) -> Float[Array, " joints"]:
@@ -89,7 +90,7 @@ def misalignment(coordinates: Coordinates, network: Any) -> Float[Array, " joint
     """
     s = coordinates.covariance_root.shape[1]
     spaces = [jnp.linalg.qr(coordinates.measured_root)[0]]
-    for left, _, right in _decompositions(network):
+    for left, _, right in _decompositions("misalignment", network):
         spaces += [right[:s].T, left[:, :s]]
     spaces.append(jnp.linalg.qr(coordinates.covariance_root)[0])
     joints = zip(spaces[::2], spaces[1::2], strict=True)
@@ -102,6 +103,8 @@ def sharpness(coordinates: Coordinates, network: Any) -> Float[Array, ""]:
     By Lanczos iteration on compressed data, from a start that is always the same: as `theory.linearise(...).largest()`
     of the weights, to rounding where LANCZOS steps exhaust it. NaN where a weight is not finite.
     """
+    if not getattr(network, "is_product", False):
+        raise fail("sharpness", "of a layer product", type(network).__name__, "leave it out")
     rows, columns = [coordinates.inputs], [jnp.eye(coordinates.targets.shape[1], dtype=coordinates.targets.dtype)]
     for weight in network.weights[:-1]:
         rows.append(rows[-1] @ weight.T)
@@ -130,6 +133,8 @@ def sharpness(coordinates: Coordinates, network: Any) -> Float[Array, ""]:
     return jnp.where(known, jnp.linalg.eigvalsh(finite(projected + projected.T) / 2)[-1], jnp.nan)
 
 
-def _decompositions(network):
-    """The singular value decomposition of each layer."""
+def _decompositions(what, network):
+    """The singular value decomposition of each layer; ArgumentError where a layer is no matrix, as a filter is."""
+    if any(weight.ndim != 2 for weight in network.weights):
+        raise fail(what, "of layers that are matrices", type(network).__name__, "use map_values, those of the map")
     return [jnp.linalg.svd(finite(weight), full_matrices=False) for weight in network.weights]

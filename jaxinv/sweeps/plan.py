@@ -21,7 +21,7 @@ from ..training.descent import Descent
 from ..training.engine import WIDTH_FREE
 from ..training.precision import check_float32, decay_per_step, resolved
 from ..training.recorded import check_dims, check_sizes, recorded_shapes
-from ..training.setup import Setup, check_generated, check_loss
+from ..training.setup import Setup, check_generated, check_misfit
 from ..training.width_free.choice import cheaper
 from ..training.width_free.scope import check_flow, check_scope, outside
 from .grid import RESERVED, Cell, assemble, build_at
@@ -202,7 +202,7 @@ def _trace_for(cell: Cell, layout: Layout, engine: str, built: Built) -> tuple[_
     shape = str(structure), tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     setup = Setup(*traced)
     if not unsampled:
-        check_loss(setup)
+        check_misfit(setup)
     if not is_traced(descents[-1].step_size, descents[-1].weight_decay):
         with suppress(jax.errors.JAXTypeError):  # an optimizer that holds random numbers is checked when it is built
             check_decay(descents[-1], network)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Integer
 
 from ..arrays import AnyArray
 from ..checks import ArgumentError, check_number, fail, shown
-from ..measures.objective import LOSSES, Loss, Objective
+from ..measures.objective import MISFITS, Misfit, Objective
 from ..measures.regularizers import Regularizer
 from ..problems.problem import Problem
 from .optimizers.batches import Batches, Order
@@ -29,7 +29,7 @@ class Descent(eqx.Module):
 
     Step size, weight decay and strength are traced, so one compilation serves a whole grid of them. The rule is
     `optimizer` (by default gradient descent) with `momentum` (by default the optimizer's own), its step size times
-    `schedule`, on all samples or on `batches` of them. The objective is `loss` + weight decay + `strength` times
+    `schedule`, on all samples or on `batches` of them. The objective is `misfit` + weight decay + `strength` times
     `regularizer`: see `Objective`. Where the optimizer is `decoupled`, weights lose step_size * weight_decay of
     themselves in a step, beside its direction. `transform(step_size, weight_decay)` gives an optax transformation of
     your own in place of the rule. It gets the gradient without weight decay: the decay is its business, and it is held
@@ -48,7 +48,7 @@ class Descent(eqx.Module):
     batches: Batches | None = None
     strength: Any = 0.0
     regularizer: Regularizer | None = eqx.field(static=True, default=None)
-    loss: Loss = eqx.field(static=True, default=LOSSES["squared"])
+    misfit: Misfit = eqx.field(static=True, default=MISFITS["squared"])
 
     def __post_init__(self):
         if self.momentum is None and isinstance(self.optimizer, Optimizer):
@@ -63,7 +63,7 @@ class Descent(eqx.Module):
         if self.momentum >= 1:
             raise ArgumentError(f"momentum must be below 1, got {self.momentum!r}; pass a number in [0, 1)")
         for name, kind, optional in (("schedule", Schedule, True), ("batches", Batches, True),
-                                     ("regularizer", Regularizer, True), ("loss", Loss, False)):  # fmt: skip
+                                     ("regularizer", Regularizer, True), ("misfit", Misfit, False)):  # fmt: skip
             given = getattr(self, name)
             if not (isinstance(given, kind) or (optional and given is None)):
                 raise fail(name, f"a {kind.__name__}", shown(given), f"name it in ji.gradient_descent(..., {name}=)")
@@ -82,14 +82,14 @@ class Descent(eqx.Module):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is gradient descent or heavy ball on squared loss and weight decay, all samples at each step."""
+        """Whether it is gradient descent or heavy ball on squared misfit and weight decay, all samples at each step."""
         return replace(self.optimizer, momentum=0.0) == GRADIENT_DESCENT and self.regularizer is None and self.rotates
 
     @property
     def compresses(self) -> bool:
         """Whether compressed data of a linear network give the same gradients (fact 4)."""
         penalty = self.regularizer is None or self.regularizer.compresses
-        return self.batches is None and self.loss.is_squared and penalty
+        return self.batches is None and self.misfit.is_squared and penalty
 
     @property
     def rotates(self) -> bool:
@@ -115,7 +115,7 @@ class Descent(eqx.Module):
         """
         decoupled = self.optimizer.decoupled
         decay = self.weight_decay / self.optimizer.gain(self.momentum) if decoupled else self.weight_decay
-        return Objective(decay, self.strength, self.regularizer, self.loss)
+        return Objective(decay, self.strength, self.regularizer, self.misfit)
 
     @property
     def _first_decay(self) -> float | None:
@@ -146,7 +146,7 @@ class Descent(eqx.Module):
     def gradient(self, network: Any, inputs: Any, targets: Any, times: float = 1.0) -> Any:
         """The gradient that the optimizer is given: without that of weight decay where the optimizer decays by itself.
 
-        The loss counts `times`.
+        The misfit counts `times`.
         """
         decay = self.transform is None and not self.optimizer.decoupled
         return self.objective.gradient(network, inputs, targets, decay=decay, times=times)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 
 from ..checks import check_gives_number, fail
-from ..measures.objective import LOSSES
+from ..measures.objective import MISFITS
 from ..networks.own import check_maps
 from ..networks.unsampled import UnsampledProduct
 from ..problems.problem import Problem
@@ -50,12 +50,12 @@ def check_generated(network: Any) -> None:
         _ = network.weights[0]
 
 
-def check_loss(setup: Setup) -> None:
-    """ArgumentError unless the loss of the descent makes a number of outputs and targets."""
+def check_misfit(setup: Setup) -> None:
+    """ArgumentError unless the misfit of the descent makes a number of outputs and targets."""
     problem, network, descent = setup
-    if descent.loss not in LOSSES.ours.values():
+    if descent.misfit not in MISFITS.ours.values():
         rows = jax.ShapeDtypeStruct((problem.samples, problem.signal_dim), network.weights[0].dtype)
-        check_gives_number("loss", descent.loss.function, "(outputs, targets)", rows, rows)
+        check_gives_number("misfit", descent.misfit.function, "(outputs, targets)", rows, rows)
 
 
 def check_fit(setup: Setup) -> None:
@@ -66,4 +66,4 @@ def check_fit(setup: Setup) -> None:
     if dtypes not in ({"float32"}, {"float64"}):
         raise fail("network", "of float32 or float64 weights", " and ".join(sorted(dtypes)), "cast its weights")
     check_maps(problem, network)
-    check_loss(setup)
+    check_misfit(setup)

@@ -120,7 +120,7 @@ def test_the_figure_has_every_optimizer(experiment, grid, good):
     assert [len(panel.lines) for panel in (coupled, decoupled)] == [5, 8]
     assert len(bias.lines) == 5 * SEEDS + 1
     assert len([line for line in noise.lines if len(line.get_xdata())]) == 15
-    assert [text.get_text() for text in coupled.get_legend().get_texts()][-2:] == ["adam", "muon"]
+    assert [text.get_text() for text in coupled.get_legend().get_texts()][-2:] == ["muon", "nesterov"]
 
 
 def test_divergence_helps_no_claim(experiment, grid, good):

@@ -20,7 +20,7 @@ def test_the_gradient_is_that_of_misfit_and_penalty(made, decay):
     inputs, targets = problem.measurements, problem.signals
 
     def whole(net):
-        return objective.misfit(net(inputs), targets) + decay / 2 * objective.squared_norm(net)
+        return objective.squared(net(inputs), targets) + decay / 2 * objective.squared_norm(net)
 
     ours = Objective(decay).gradient(network, inputs, targets)
     for one, other in zip(ours.weights, jax.grad(whole)(network).weights, strict=True):
@@ -43,7 +43,7 @@ def test_misfit_and_penalty_are_what_numpy_finds_and_the_loss_metric_is_their_su
     misfit = 0.5 * np.linalg.norm(apart) ** 2
     penalty = 0.5 * 0.7 * sum(np.linalg.norm(weight) ** 2 for weight in (first, second, third))
     outputs = network(problem.measurements)
-    assert float(objective.misfit(outputs, problem.signals)) == pytest.approx(misfit, rel=1e-12)
+    assert float(objective.squared(outputs, problem.signals)) == pytest.approx(misfit, rel=1e-12)
     assert float(Objective(0.7).decay(objective.squared_norm(network))) == pytest.approx(penalty, rel=1e-12)
     for coordinates in (plain_coordinates(problem), compressed_coordinates(problem)):
         loss = METRICS["loss"](view_of_weights(coordinates, network), Objective(0.7))
@@ -55,6 +55,6 @@ def test_what_compression_removed_counts_in_the_misfit():
     compressed = compressed_coordinates(problem)
     assert float(compressed.residual) > 0.1
     outputs = network(compressed.inputs)
-    full = float(objective.misfit(network(problem.measurements), problem.signals))
-    assert float(objective.misfit(outputs, compressed.targets, compressed.residual)) == pytest.approx(full, rel=1e-12)
-    assert float(objective.misfit(outputs, compressed.targets)) < (1 - 1e-4) * full
+    full = float(objective.squared(network(problem.measurements), problem.signals))
+    assert float(objective.squared(outputs, compressed.targets, compressed.residual)) == pytest.approx(full, rel=1e-12)
+    assert float(objective.squared(outputs, compressed.targets)) < (1 - 1e-4) * full

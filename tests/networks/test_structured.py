@@ -10,6 +10,7 @@ import xarray
 from scipy.linalg import circulant
 
 import jaxinv as ji
+from jaxinv.measures import structure
 from jaxinv.measures.predictions import linearised
 from jaxinv.networks.padding import pad_width
 from jaxinv.training.descent import advance, start
@@ -100,6 +101,8 @@ def test_what_holds_for_plain_products_alone_is_refused_by_name(kind):
         ji.train(PROBLEM, network, descent, steps=1, metrics=["balancedness"])
     with pytest.raises(ji.ArgumentError, match=r"network must be a layer product, got .*Product"):
         ji.linearisation_of(PROBLEM, network)
+    with pytest.raises(ji.ArgumentError, match=r"sharpness must be of a layer product, got .*Product; leave it out"):
+        ji.train(PROBLEM, network, descent, steps=1, metrics=[ji.Metric("sharpness", structure.sharpness)])
     rates = xarray.DataArray([0.1], {"seed": [1]})
     with pytest.raises(ji.ArgumentError, match=r"network must be a layer product, got .*Product"):
         linearised(lambda seed: (PROBLEM, network, descent), rates, rates * 10, [0.1], axes=["seed"])
@@ -107,6 +110,15 @@ def test_what_holds_for_plain_products_alone_is_refused_by_name(kind):
         with pytest.raises(ji.ArgumentError, match=f'"{engine}" trains layer products, got .*Product'):
             ji.train(PROBLEM, network, descent, steps=1, engine=engine)
     assert choose_engine("auto", Setup(PROBLEM, network, descent), ["loss"], True) == "dense"
+
+
+@pytest.mark.parametrize("name", ["layer_values", "layer_rank", "misalignment"])
+def test_filters_have_no_singular_values(name):
+    network = built("circulant")
+    own = ji.Metric(name, getattr(structure, name), {"layer_values": ("layer", "index")}.get(name, ("layer",)))
+    words = f"{name} must be of layers that are matrices, got CirculantProduct; use map_values, those of the map"
+    with pytest.raises(ji.ArgumentError, match=words):
+        ji.train(PROBLEM, network, ji.gradient_descent(PROBLEM, network), steps=1, metrics=[own])
 
 
 @pytest.mark.parametrize("kind", KINDS)

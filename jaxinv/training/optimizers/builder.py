@@ -10,7 +10,7 @@ import numpy as np
 from ...arrays import host_device, is_traced
 from ...checks import ArgumentError, UnknownNumbers, check_count, check_flag, check_number, fail, shown
 from ...draws import Tag
-from ...measures.objective import LOSSES, squared_norm
+from ...measures.objective import MISFITS, squared_norm
 from ...measures.regularizers import NONE, REGULARIZERS, WEIGHT_DECAY, Regularizer, check_penalty
 from ...networks.layers import LayerProduct
 from ...networks.own import as_network
@@ -43,15 +43,15 @@ def gradient_descent(
     batch_size: float | None = None,
     regularizer: Any = None,
     strength: float | None = None,
-    loss: Any = "squared",
+    misfit: Any = "squared",
     key: Any = None,
 ) -> Descent:
     """Gradient descent on (1/2)||W_{L:1} Y - X||_F^2 + (weight_decay/2) sum_l ||W_l||_F^2, or what is named instead.
 
-    Names are those of OPTIMIZERS, SCHEDULES, REGULARIZERS and LOSSES; each may also be a function, see `ji.register`.
+    Names are those of OPTIMIZERS, SCHEDULES, REGULARIZERS and MISFITS; each may also be a function, see `ji.register`.
     `decoupled` weight decay is a share of the weights of its own (None: as the optimizer has it). A schedule multiplies
     the step size by a function of step / `horizon`. With `batch_size` each step sees so many samples, in an order that
-    `key` decides. Data of linear networks are not compressed then, nor for another loss.
+    `key` decides. Data of linear networks are not compressed then, nor for another misfit.
 
     Defaults are ours: weight_decay = gamma sigma_min(X)^2 sqrt(m/d), or given itself, or 0 where neither is. A
     `regularizer` takes the place of weight decay (which is added to it where `weight_decay` is given), and `gamma` sets
@@ -85,7 +85,7 @@ def gradient_descent(
         batches=batches,
         strength=_known(0.0 if given is None else given),
         regularizer=penalty,
-        loss=LOSSES.find(loss),
+        misfit=MISFITS.find(misfit),
     )
     return made.resolved(problem, network)
 

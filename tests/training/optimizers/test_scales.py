@@ -121,7 +121,7 @@ def test_a_bad_argument_is_named(options, words):
         ({"schedule": "cosine"}, r"schedule must be a Schedule, got 'cosine'; name it in ji.gradient_descent"),
         ({"batches": 8}, "batches must be a Batches, got 8"),
         ({"regularizer": "l1"}, "regularizer must be a Regularizer, got 'l1'"),
-        ({"loss": "huber"}, "loss must be a Loss, got 'huber'"),
+        ({"misfit": "huber"}, "misfit must be a Misfit, got 'huber'"),
         ({"strength": -1}, "strength must be a finite number of at least 0, got -1"),
         ({"transform": 3}, "transform must be a function"),
         (

@@ -1,4 +1,4 @@
-"""Losses other than the squared one: their gradients by finite differences, training and metric by numpy."""
+"""Misfits other than the squared one: their gradients by finite differences, training and metric by numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxinv as ji
-from jaxinv.measures.objective import LOSSES, Loss, Objective
+from jaxinv.measures.objective import MISFITS, Misfit, Objective
 
 from ..training.optimizers.plain import RULES, assert_same, loop, named, tiny
 
@@ -31,17 +31,17 @@ SLOPES = {"absolute": np.sign, "huber": lambda errors: np.clip(errors, -1, 1), "
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_the_gradient_of_a_loss_is_that_of_its_differences(name):
-    loss = LOSSES.find(GIVEN[name])
-    assert float(loss.function(OUTPUTS, TARGETS)) == pytest.approx(np.sum(VALUES[name](OUTPUTS - TARGETS)), rel=1e-12)
-    slope = np.sum(np.asarray(jax.grad(loss.function)(OUTPUTS, TARGETS)) * DIRECTION)
+def test_the_gradient_of_a_misfit_is_that_of_its_differences(name):
+    misfit = MISFITS.find(GIVEN[name])
+    assert float(misfit.function(OUTPUTS, TARGETS)) == pytest.approx(np.sum(VALUES[name](OUTPUTS - TARGETS)), rel=1e-12)
+    slope = np.sum(np.asarray(jax.grad(misfit.function)(OUTPUTS, TARGETS)) * DIRECTION)
     ahead, behind = (np.sum(VALUES[name](OUTPUTS + h * DIRECTION - TARGETS)) for h in (1e-6, -1e-6))
     assert slope == pytest.approx((ahead - behind) / 2e-6, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", SLOPES)
-def test_a_run_descends_and_records_the_loss_it_is_given(name):
-    parts = named(PARTS, "momentum", loss=GIVEN[name], gamma=0.1, step_size=1e-3)
+def test_a_run_descends_and_records_the_misfit_it_is_given(name):
+    parts = named(PARTS, "momentum", misfit=GIVEN[name], gamma=0.1, step_size=1e-3)
     assert not any([parts.descent.compresses, parts.descent.rotates, parts.descent.is_plain])
     run = ji.train(*parts, steps=100, records=2, metrics=["loss"])
     weights = loop(parts, RULES["momentum"], 100, slope=lambda outputs, targets: SLOPES[name](outputs - targets))
@@ -61,28 +61,30 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_loss_that_gives_no_number_is_refused_in_one_line(name, tmp_path):
-    words = r"^loss must be a function of \(outputs, targets\) that gives a number, got .*; make it one float"
-    parts = named(PARTS, "adam", loss=BAD[name])
+def test_a_misfit_that_gives_no_number_is_refused_in_one_line(name, tmp_path):
+    words = r"^misfit must be a function of \(outputs, targets\) that gives a number, got .*; make it one float"
+    parts = named(PARTS, "adam", misfit=BAD[name])
     with pytest.raises(ji.ArgumentError, match=words) as refused:
         ji.train(*parts, steps=2)
     assert "\n" not in str(refused.value)
-    sweep = ji.Sweep({"seed": [0]}, {"signal_dim": 6, "measurement_dim": 5, "subspace_dim": 2, "loss": BAD[name]})
+    sweep = ji.Sweep({"seed": [0]}, {"signal_dim": 6, "measurement_dim": 5, "subspace_dim": 2, "misfit": BAD[name]})
     with pytest.raises(ji.ArgumentError, match=words):
         ji.run_sweep(sweep, tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
-def test_what_is_no_loss_is_refused():
-    with pytest.raises(ji.ArgumentError, match="loss must be a name or a function of \\(outputs, targets\\), got 3"):
-        named(PARTS, "adam", loss=3)
+def test_what_is_no_misfit_is_refused():
+    with pytest.raises(ji.ArgumentError, match="misfit must be a name or a function of \\(outputs, targets\\), got 3"):
+        named(PARTS, "adam", misfit=3)
     with pytest.raises(
-        ji.ArgumentError, match="loss must be a name or a function of \\(outputs, targets\\), got one of"
+        ji.ArgumentError, match="misfit must be a name or a function of \\(outputs, targets\\), got one of"
     ):
-        named(PARTS, "adam", loss=lambda outputs: jnp.sum(outputs))
-    with pytest.raises(ji.ArgumentError, match="unknown loss 'hubert'; did you mean 'huber'"):
-        named(PARTS, "adam", loss="hubert")
+        named(PARTS, "adam", misfit=lambda outputs: jnp.sum(outputs))
+    with pytest.raises(ji.ArgumentError, match="unknown misfit 'hubert'; did you mean 'huber'"):
+        named(PARTS, "adam", misfit="hubert")
 
 
-def test_an_objective_has_the_loss_it_is_given():
-    assert Objective(loss=Loss(quartic)).misfit(OUTPUTS, TARGETS) == pytest.approx(float(quartic(OUTPUTS, TARGETS)))
+def test_an_objective_has_the_misfit_it_is_given():
+    assert Objective(misfit=Misfit(quartic)).data_term(OUTPUTS, TARGETS) == pytest.approx(
+        float(quartic(OUTPUTS, TARGETS))
+    )
