@@ -36,7 +36,7 @@ def grids(preset):
     """Rates on signals of one dimension, gradients there, and filters learned there or on small images."""
     seeds, numbers, learned, training = {
         "quick": (4, [100, 200, 400], LINE, {"samples": 16, "iterations": 50, "steps": 40}),
-        "paper": (12, [100, 200, 400, 800, 1600], IMAGE, {"samples": 16, "iterations": 60, "steps": 40}),
+        "paper": (12, [100, 200, 400, 800, 1600], IMAGE, {"samples": 16, "iterations": 60, "steps": 30}),
     }[preset]
     powers = [0.5, 0.8, 1.0]
     return {

@@ -90,7 +90,7 @@ def draw(runs):
     ):
         axes[panel].plot(ends, np.exp(-rate * ends), style, color=plots.REFERENCE, label=label)
     proven, shades = runs["descent"]["steps"], ("#0072B2", "#E69F00", "#D55E00")
-    words = r"the same, their $\eta$, $||\Phi||_F$ = 0.5"
+    words = r"zero asymmetric, their $\eta$, $||\Phi||_F$ = 0.5"
     plots.bands(axes["starts"], proven, x="depth", shade="#009E73", label=words, marker=3)
     for panel in ("starts", "scalar"):
         most = runs[panel].argument("most")
@@ -106,12 +106,12 @@ def draw(runs):
     plots.log_log(axes["descent"], r"$\eta \times$ step", "risk over the first", title)
     plots.log_log(axes["starts"], "depth $L$", "steps to risk $10^{-6}$", "c  $\\Phi = -I$, $d = 4$, best $c/L$ [ours]")
     plots.log_log(axes["scalar"], "depth $L$", "steps to risk $10^{-6}$", "d  $\\Phi = -1$, $d = 1$, best $c/L$ [ours]")
-    axes["flow"].set(xscale="linear", ylim=(1e-8, 2))
-    axes["descent"].set(xscale="linear", ylim=(1e-8, 2), xlim=(-0.3, UNTIL))
+    for name in ("flow", "descent"):
+        axes[name].set(xscale="linear", ylim=(1e-8, 1e3), yticks=10.0 ** np.arange(-8, 1, 2), xlim=(-0.3, UNTIL))
+        axes[name].yaxis.set_minor_formatter("")
+        plots.legend(axes[name], "upper right", fontsize=6, ncols=3, columnspacing=1)
     axes["scalar"].set(xscale="linear")
     plots.ticks_at(axes["starts"], runs["starts"]["depth"].values)
-    plots.legend(axes["flow"], "upper right")
-    plots.legend(axes["descent"], "lower left")
     plots.shared_legend(figure, [axes["starts"], axes["scalar"]], ncols=3)
     return figure
 
