@@ -38,7 +38,7 @@ def edge_descent(problem, network, *, multiple, at="start", gamma=None):
 
 def grids(preset):
     """From a fan-in start, from small weights and with weight decay, by depth and step size."""
-    seeds, widths, steps = {"quick": (3, [16, 64], 1500), "paper": (4, [100, 400], 2000)}[preset]
+    seeds, widths, steps = {"quick": (3, [16, 64], 1500), "paper": (4, [100, 400], 1500)}[preset]
     own = ["loss", ji.Metric("sharpness", structure.sharpness)]
 
     def grid(multiples, widths=widths[-1:], steps=steps, **fixed):
