@@ -5,6 +5,7 @@ nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -54,12 +55,13 @@ def plain_coordinates(problem: Problem) -> Coordinates:
     """
     measured = problem.operator @ problem.latent.basis
     covariance_root, measured_root = _test_roots(problem)
+    inverse = oracle_inverse(measured)
     return Coordinates(
         inputs=problem.measurements,
         targets=problem.signals,
         residual=namespace(problem.signals).zeros((), problem.signals.dtype),
-        oracle=problem.latent.basis @ oracle_inverse(measured),
-        off_basis=_off_basis(measured),
+        oracle=problem.latent.basis @ inverse,
+        off_basis=_off_basis(measured, inverse),
         covariance_root=covariance_root,
         measured_root=measured_root,
         rotation=None,
@@ -79,23 +81,27 @@ def _test_roots(problem: Problem):
 
 def compressed_coordinates(problem: Problem) -> Coordinates:
     """As many rows as the measurements have rank, with the same gradients of a linear network (fact 4)."""
+    return _compressed(problem, *_measurement_svd(problem))
+
+
+def _compressed(problem: Problem, left, values, right) -> Coordinates:
     xp = namespace(problem.signals)
-    left, values, right = _measurement_svd(problem)
     targets = left.T @ problem.signals
-    return eqx.tree_at(
-        lambda plain: (plain.inputs, plain.targets, plain.residual),
+    return replace(
         plain_coordinates(problem),
-        (values[:, None] * right.T, targets, xp.asarray(xp.linalg.norm(problem.signals - left @ targets))),
+        inputs=values[:, None] * right.T,
+        targets=targets,
+        residual=xp.asarray(xp.linalg.norm(problem.signals - left @ targets)),
     )
 
 
 def rotated_coordinates(problem: Problem) -> Coordinates:
     """Compressed, and rotated so that the inputs fill the first `measurement_rank` columns (facts 1 and 5)."""
     xp = namespace(problem.signals)
-    _, values, right = _measurement_svd(problem)
+    left, values, right = _measurement_svd(problem)
     rank, width = problem.measurement_rank, problem.measurement_dim
     rotation = _complete(right)
-    compressed = compressed_coordinates(problem)
+    compressed = _compressed(problem, left, values, right)
     exact = problem.noiseless and rank == problem.subspace_dim
     return Coordinates(
         inputs=xp.pad(xp.diag(values), ((0, 0), (0, width - rank))),
@@ -128,10 +134,10 @@ def _complete(columns):
     return xp.concatenate([columns, full[:, columns.shape[1] :]], axis=1)
 
 
-def _off_basis(measured):
-    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank."""
+def _off_basis(measured, inverse):
+    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank, as its inverse is."""
     full, _ = namespace(measured).linalg.qr(measured, mode="complete")
-    return _where_solvable(oracle_inverse(measured), full[:, measured.shape[1] :])
+    return _where_solvable(inverse, full[:, measured.shape[1] :])
 
 
 def _where_solvable(oracle, basis):
