@@ -29,7 +29,7 @@ from .keyed import Built, same_call, with_key
 from .method import SELECTS, Method, check_alone
 from .trees import PACKAGE, public_name
 
-NUMERICS = 3
+NUMERICS = 4
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")

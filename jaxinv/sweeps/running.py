@@ -184,7 +184,7 @@ def _run_block(
     engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce, shared=changed.get)
     if block[0].engine in WIDTH_FREE:
         flow = block[0].engine == "gradient_flow"
-        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance, flow=flow)
+        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance, flow=flow, ends=False)
     step = block[0].cell.record_steps
     runs: dict[int, Run] = {}
     for members in alike(setups):
