@@ -3,8 +3,9 @@
 Other regularizers than weight decay are future work of the paper. One gamma is one strength: that at which, at balanced
 layers of X Y^+, a penalty has the value of weight decay [ours]. Claims:
 - Decay of W_1 alone suffices: W_1(t) P_perp = (1 - eta mu)^t W_1(0) P_perp at strength mu [exact, fact 1]. It has no
-  optimum: layers above grow, and its bias fades. Decay of W_L alone, or none, leaves W_1(t) P_perp as it was [exact],
-  and so an error off the subspace. To stop early does not help [ours].
+  optimum: layers above grow, and its bias fades, until a step of that size is too large for them: at paper size the
+  fit is lost again. Decay of W_L alone, or none, leaves W_1(t) P_perp as it was [exact], and so an error off the
+  subspace. To stop early does not help [ours].
 - (1/2)||W||_F^2 and the nuclear norm of the map find it. Their optima are those of weight decay at depths 1 and 2, with
   about L and L/2 times its bias on the fit at depth L [exact, fact 8]. The nuclear norm gets there but for what steps
   of a fixed size leave of a slope that jumps [ours].
