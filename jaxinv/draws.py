@@ -32,7 +32,7 @@ LENGTHS = (2**9, 2**10, 2**11, 2**12, 2**15, 2**18)
 MOST_TAGS = 4
 """So many tags, or fewer, are folded into a key in the call that generates its numbers: one program serves them all."""
 
-KEYS = 8
+KEYS = 4
 """So many keys are made by one call: one program serves networks of any depth."""
 
 

@@ -81,18 +81,9 @@ def _test_roots(problem: Problem):
 
 def compressed_coordinates(problem: Problem) -> Coordinates:
     """As many rows as the measurements have rank, with the same gradients of a linear network (fact 4)."""
-    return _compressed(problem, *_measurement_svd(problem))
-
-
-def _compressed(problem: Problem, left, values, right) -> Coordinates:
-    xp = namespace(problem.signals)
-    targets = left.T @ problem.signals
-    return replace(
-        plain_coordinates(problem),
-        inputs=values[:, None] * right.T,
-        targets=targets,
-        residual=xp.asarray(xp.linalg.norm(problem.signals - left @ targets)),
-    )
+    left, values, right = _measurement_svd(problem)
+    targets, residual = _compressed(problem.signals, left)
+    return replace(plain_coordinates(problem), inputs=values[:, None] * right.T, targets=targets, residual=residual)
 
 
 def rotated_coordinates(problem: Problem) -> Coordinates:
@@ -101,23 +92,29 @@ def rotated_coordinates(problem: Problem) -> Coordinates:
     left, values, right = _measurement_svd(problem)
     rank, width = problem.measurement_rank, problem.measurement_dim
     rotation = _complete(right)
-    compressed = _compressed(problem, left, values, right)
+    plain = plain_coordinates(problem)
+    targets, residual = _compressed(problem.signals, left)
     exact = problem.noiseless and rank == problem.subspace_dim
     return Coordinates(
         inputs=xp.pad(xp.diag(values), ((0, 0), (0, width - rank))),
-        targets=compressed.targets,
-        residual=compressed.residual,
-        oracle=compressed.oracle @ rotation,
+        targets=targets,
+        residual=residual,
+        oracle=plain.oracle @ rotation,
         # without noise range(A R) is the span of the first columns: written down, so that no rounding floor is left
-        off_basis=_where_solvable(compressed.oracle, xp.eye(width)[:, rank:])
-        if exact
-        else rotation.T @ compressed.off_basis,
-        covariance_root=compressed.covariance_root,
-        measured_root=rotation.T @ compressed.measured_root,
+        off_basis=_where_solvable(plain.oracle, xp.eye(width)[:, rank:]) if exact else rotation.T @ plain.off_basis,
+        covariance_root=plain.covariance_root,
+        measured_root=rotation.T @ plain.measured_root,
         rotation=rotation,
         trained=rank,
-        held_out=None if compressed.held_out is None else (compressed.held_out[0], compressed.held_out[1] @ rotation),
+        held_out=None if plain.held_out is None else (plain.held_out[0], plain.held_out[1] @ rotation),
     )
+
+
+def _compressed(signals, left):
+    """As many rows as there are columns in `left`, and the norm of the part of the signals that they leave out."""
+    xp = namespace(signals)
+    targets = left.T @ signals
+    return targets, xp.asarray(xp.linalg.norm(signals - left @ targets))
 
 
 def _measurement_svd(problem: Problem):

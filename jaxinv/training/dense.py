@@ -68,12 +68,16 @@ class Dense:
         """The setups in the coordinates they are trained in, stacked over the devices; call it in `run_settings`."""
         release_programs(advance_block)
         with jax.default_device(host_device()):
-            reduced = [self._reduced(setup) for setup in setups]
-            states = [start(one.descent, one.network, len(one.coordinates.inputs)) for one in reduced]
+            made = [self._reduced(setup) for setup in setups]
+            descents = [cast(setup.descent, one.off_range.dtype) for setup, one in zip(setups, made, strict=True)]
+            pairs = list(zip(made, descents, strict=True))
+            states = [start(descent, one.network, len(one.coordinates.inputs)) for one, descent in pairs]
+            reduced = [
+                replace(one, network=None, descent=descent) for one, descent in pairs
+            ]  # the state has the network
         filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
         mesh = mesh_of(self.devices)
-        trained = [replace(one, network=None) for one in reduced]  # the state has the network
-        batch, state = (stack([parts[i] for i in filled], mesh) for parts in (trained, states))
+        batch, state = (stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
         return Block(setups, reduced, mesh, batch, state, filled)
 
     def follow(
@@ -161,7 +165,10 @@ class Dense:
         return made
 
     def _reduced(self, setup: Setup) -> Reduced:
-        """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
+        """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that.
+
+        The descent may be that of another setup of the same problem and network.
+        """
         check_fit(setup)
         check_decay(setup.descent, setup.network)
         dtype = setup.network.weights[0].dtype
@@ -177,8 +184,7 @@ class Dense:
 
         # the setup is kept beside, so that no other object gets the identity of its problem or network
         kind = setup.descent.compresses, setup.descent.rotates
-        made, _ = self.shared((id(setup.problem), id(setup.network), self.width, *kind), changed)
-        return replace(made, descent=cast(setup.descent, dtype))
+        return self.shared((id(setup.problem), id(setup.network), self.width, *kind), changed)[0]
 
     def _factors(self, block: Block, steps: Any) -> np.ndarray:
         """What the part of W_1 off the range of the data has shrunk by after each of `steps`: (setups, steps)."""
