@@ -36,7 +36,7 @@ def grids(preset):
         "quick": (((2, 3, 5), (64, 128, 256, 512, 4096, 65536, 2**20), 8, 800), ((2, 3), (512,)),
                   ((3,), (50, 100), (0.1, 0.2), 4), ((3,), (100, 4096, 2**20), (0.03, 0.1, 0.2), 2)),
         "paper": (((2, 3, 5, 10), tuple(2**k for k in range(6, 21)), 32, 3000), ((2, 3, 5), (512, 1024)),
-                  ((2, 3, 5), (50, 100, 200), (0.1, 0.14, 0.2), 8),
+                  ((2, 3, 5), (50, 100, 200), (0.1, 0.14, 0.2), 4),
                   ((2, 3), (100, 1024, 2**15, 2**20), (0.01, 0.03, 0.1, 0.2), 8)),
     }[preset]  # fmt: skip
     plain = {"metrics": ["regression_error"], "precision": "float64"}
@@ -45,11 +45,11 @@ def grids(preset):
     def decayed(depth, width, gamma, seeds):
         return {"depth": depth, "width": width, "gamma": gamma, "seed": range(seeds)}
 
-    def steps(width):
-        return min(most, max(300, most * 200 // max(width, 1)))
+    def steps(width):  # a third more than the slowest depth takes to the lowest level, the narrowest apart
+        return min(most, max(160, 300_000 // max(width, 1)))
 
     def records(steps):
-        return np.unique(np.rint([*range(40), *np.geomspace(40, steps, 90)]).astype(int)).tolist()
+        return np.unique(np.rint([*range(0, 40, 2), *np.geomspace(40, steps, 60)]).astype(int)).tolist()
 
     return {
         "fit": ji.Sweep(

@@ -106,7 +106,7 @@ def claims(runs):
     strongest, axis = runs["gamma"].max().item(), "condition_number"
     error = ji.noisy_test_error(runs.end("test_error"), runs.end("noise_sensitivity"), NOISE)
     lost, bounds = runs["diverged"].any(axis), statistics.median_bounds
-    fit_power = statistics.exponent(runs["wide_rate"], runs["fit_rate"], axis)
+    fit_power = statistics.exponent(runs["wide_rate"], runs["fit_rate"], axis).fillna(float("inf"))  # no good fit
     off_power = statistics.exponent(runs[axis], runs["off_steps"], axis)
     deviation = abs(runs.end("regression_error", gamma=strongest) / runs["plateau"] - 1)
     slack, whose = (0.01, "exact at depth 2; 1% ours") if runs.argument("depth") == 2 else (0.1, "ours: first order")

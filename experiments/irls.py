@@ -36,7 +36,7 @@ def grids(preset):
     """Rates on signals of one dimension, gradients there, and filters learned there or on small images."""
     seeds, numbers, learned, training = {
         "quick": (4, [100, 200, 400], LINE, {"samples": 16, "iterations": 50, "steps": 40}),
-        "paper": (12, [100, 200, 400, 800, 1600], IMAGE, {"samples": 16, "iterations": 60, "steps": 60}),
+        "paper": (12, [100, 200, 400, 800, 1600], IMAGE, {"samples": 16, "iterations": 60, "steps": 30}),
     }[preset]
     powers = [0.5, 0.8, 1.0]
     return {
@@ -84,12 +84,14 @@ def draw(runs):
         axes["gain"].plot([i] * gain.sizes["seed"], gain.sel(power=power), "o", color=shade, markerfacecolor="none")
         axes["gain"].errorbar(i + 0.2, middle, [[middle - low], [high - middle]], fmt="s", color=shade, capsize=3)
     axes["gain"].axhline(0, color=plots.REFERENCE, linestyle="--", linewidth=0.8)
-    plots.log_log(axes["length"], "iteration", "length over that of the first", r"a  iterations, $\gamma$ = 0.001")
-    plots.log_log(axes["rate"], r"exact $1 - \rho$", "measured, 1 - factor", "b  local rate")
-    plots.log_log(axes["memory"], "iterations", "memory of a gradient (MiB)", "c  differentiation")
-    plots.log_log(axes["gain"], "power $p$", "PSNR over tuned TV (dB)", "d  learned filters")
+    plots.log_log(axes["length"], "iteration", "length over that of the first", r"a  linear [theirs], $\gamma$ = 0.001")
+    plots.log_log(axes["rate"], r"exact $1 - \rho$", "measured, 1 - factor", "b  factor of the rate [derived]")
+    plots.log_log(axes["memory"], "iterations", "memory of a gradient (MiB)", "c  little memory [theirs]")
+    plots.log_log(axes["gain"], "power $p$", "PSNR over tuned TV (dB)", "d  learned filters [ours]")
     axes["length"].set(xscale="linear", xlim=(0, 400))
     axes["gain"].set(xscale="linear", yscale="linear")
+    for axis in (axes["rate"].xaxis, axes["rate"].yaxis):
+        axis.set_minor_formatter("")
     plots.ticks_at(axes["gain"], range(len(powers)), [f"{power:g}" for power in powers])
     plots.ticks_at(axes["memory"], gradient["iterations"].values)
     for name in ("length", "rate", "memory"):

@@ -40,9 +40,9 @@ COLOURS = {"fbp": "0.45", "tv": "#E69F00", "post": "#009E73", "nett": "#0072B2"}
 def grids(preset):
     """One network a seed, and its reconstructions at all noise levels."""
     sizes, per_decade, seeds = {
-        "quick": ({"size": 16, "angles": 5, "blocks": 2, "training": 200, "steps": 300, "iterations": 60, "tests": 4},
+        "quick": ({"size": 16, "angles": 5, "blocks": 2, "training": 200, "steps": 300, "iterations": 40, "tests": 4},
                   1, 4),
-        "paper": ({"size": 32, "angles": 11, "blocks": 3, "training": 500, "steps": 1500, "iterations": 80, "tests": 8},
+        "paper": ({"size": 32, "angles": 11, "blocks": 3, "training": 500, "steps": 1500, "iterations": 40, "tests": 8},
                   2, 8),
     }[preset]  # fmt: skip
     levels = (0.0, *(10.0 ** (i / per_decade) for i in range(-5 * per_decade, -per_decade + 1)))
@@ -91,12 +91,15 @@ def draw(runs):
         axes["drop"].plot(i + np.linspace(-0.2, 0.2, len(values)), values, "o", color=COLOURS[name], markersize=3.5)
         axes["drop"].plot([i - 0.3, i + 0.3], [np.nanmedian(values)] * 2 if np.isfinite(values).any() else [np.nan] * 2,
                           color=COLOURS[name])  # fmt: skip
-    plots.log_log(axes["error"], "relative noise $\\delta$", "relative error", "a  error, ellipses")
+    plots.log_log(axes["error"], "relative noise $\\delta$", "relative error", "a  ellipses: it converges [theirs]")
     plots.log_log(
-        axes["distance"], "relative noise $\\delta$", "distance / $||\\bar x||$", "b  from the limit $\\delta = 0$"
+        axes["distance"],
+        "relative noise $\\delta$",
+        "distance / $||\\bar x||$",
+        "b  from the limit $\\delta = 0$ [ours]",
     )
-    plots.log_log(axes["misfit"], "relative noise $\\delta$", "misfit / $\\delta$", "c  are the data explained?")
-    axes["drop"].set_title(f"d  to rectangles, $\\delta$ = {NOISE:g}", loc="left", fontweight="bold")
+    plots.log_log(axes["misfit"], "relative noise $\\delta$", "misfit / $\\delta$", "c  data are explained [theirs]")
+    axes["drop"].set_title(f"d  to rectangles, $\\delta$ = {NOISE:g} [ours]", loc="left", fontweight="bold")
     axes["drop"].set(ylabel="loss of PSNR (dB)")
     low, high = interval(drops.sel(solver="post") - drops.sel(solver="nett"))
     axes["drop"].set_xlabel(f"network once $-$ NETT, 95%: {low:.2f} to {high:.2f} dB")

@@ -26,6 +26,8 @@ from jaxinv.studies import plots
 LEVEL, UNTIL, RATES = 1e-6, 8.0, [0.03, 0.1, 0.3]
 """The risk to reach, over that at the start; the time that the flow runs to; the step sizes c/L, by their c."""
 
+NAMES = {"zero_asymmetric": "zero asymmetric [theirs]", "near_identity": "near identity", "xavier": "Xavier"}
+
 RECORDED = {"risk": ("record",), "step": ("record",)}
 FLOW = ji.Method(residual.residual_flow, RECORDED, batched=("key", "norm", "negative"))
 DESCENT = ji.Method(residual.residual_descent, RECORDED, batched=("key", "negative"))
@@ -83,32 +85,33 @@ def draw(runs):
     ends = np.array([0, UNTIL])
     for panel, rate, style, label in (
         ("flow", 2, "--", "their bound $e^{-2t}$"),
-        ("descent", 2, "-.", "rate of the flow"),
+        ("descent", 2, "-.", "rate of the flow [ours]"),
         ("descent", 0.5, "--", r"their bound $(1-\eta/2)^k$"),
     ):
         axes[panel].plot(ends, np.exp(-rate * ends), style, color=plots.REFERENCE, label=label)
     proven, shades = runs["descent"]["steps"], ("#0072B2", "#E69F00", "#D55E00")
-    words = r"zero asymmetric, proven $\eta$, $||\Phi||_F$ = 0.5"
+    words = r"zero asymmetric, their $\eta$, $||\Phi||_F$ = 0.5"
     plots.bands(axes["starts"], proven, x="depth", shade="#009E73", label=words, marker=3)
     for panel in ("starts", "scalar"):
         most = runs[panel].argument("most")
         for name, shade in zip(residual.STARTS, shades, strict=True):
             steps = runs[panel].select("steps", start=name).clip(max=most)
-            plots.bands(axes[panel], steps, x="depth", shade=shade, label=name.replace("_", " "), marker=3)
+            plots.bands(axes[panel], steps, x="depth", shade=shade, label=NAMES[name], marker=3)
         axes[panel].axhline(most, color=plots.REFERENCE, linewidth=0.8, linestyle=":", label="all steps: not there")
     ends = proven["depth"].values[[0, -1]]
     cubes = 3 * proven.isel(depth=0).median().item() * (ends / ends[0]) ** 3
-    axes["starts"].plot(ends, cubes, "--", color=plots.REFERENCE, label="slope 3")
-    plots.log_log(axes["flow"], "time $t$", "risk over that at the start", "a  flow, $||\\Phi||_F$ = 2")
-    plots.log_log(axes["descent"], r"$\eta \times$ step", "risk over that at the start", r"b  descent, proven $\eta$")
-    plots.log_log(axes["starts"], "depth $L$", f"steps to risk {LEVEL:g}", "c  $\\Phi = -I$, d = 4, best c/L")
-    plots.log_log(axes["scalar"], "depth $L$", f"steps to risk {LEVEL:g}", "d  $\\Phi = -1$, d = 1, best c/L")
-    axes["flow"].set(xscale="linear", ylim=(1e-8, 2))
-    axes["descent"].set(xscale="linear", ylim=(1e-8, 2), xlim=(-0.3, UNTIL))
+    axes["starts"].plot(ends, cubes, "--", color=plots.REFERENCE, label="their power, $L^3$")
+    plots.log_log(axes["flow"], "time $t$", "risk over the first", "a  flow, $||\\Phi||_F$ = 2")
+    title = r"b  descent, their $\eta$, $||\Phi||_F$ = 0.5"
+    plots.log_log(axes["descent"], r"$\eta \times$ step", "risk over the first", title)
+    plots.log_log(axes["starts"], "depth $L$", "steps to risk $10^{-6}$", "c  $\\Phi = -I$, $d = 4$, best $c/L$ [ours]")
+    plots.log_log(axes["scalar"], "depth $L$", "steps to risk $10^{-6}$", "d  $\\Phi = -1$, $d = 1$, best $c/L$ [ours]")
+    for name in ("flow", "descent"):
+        axes[name].set(xscale="linear", ylim=(1e-8, 1e3), yticks=10.0 ** np.arange(-8, 1, 2), xlim=(-0.3, UNTIL))
+        axes[name].yaxis.set_minor_formatter("")
+        plots.legend(axes[name], "upper right", fontsize=6, ncols=3, columnspacing=1)
     axes["scalar"].set(xscale="linear")
     plots.ticks_at(axes["starts"], runs["starts"]["depth"].values)
-    plots.legend(axes["flow"], "upper right")
-    plots.legend(axes["descent"], "lower left")
     plots.shared_legend(figure, [axes["starts"], axes["scalar"]], ncols=3)
     return figure
 

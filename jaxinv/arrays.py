@@ -22,6 +22,11 @@ def is_traced(*values: Any) -> bool:
     return any(isinstance(value, Tracer | jax.ShapeDtypeStruct) for value in values)
 
 
+def known(array: Any) -> Any:
+    """`array` as numpy's, in which nothing is compiled for its shape; one that is traced stays as it is."""
+    return array if is_traced(array) else np.asarray(array)
+
+
 def cast(tree: Any, dtype: Any) -> Any:
     """`tree` with every leaf as a numpy array of `dtype`; infinite where that has no such number.
 

@@ -2,11 +2,13 @@
 
 import enum
 import math
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
+from scipy.linalg import qr
 
 from .arrays import AnyArray, is_traced, namespace
 
@@ -24,23 +26,51 @@ class Tag(enum.IntEnum):
     BATCHES = 7
 
 
-LENGTHS = (2**9, 2**12, 2**15, 2**18)
+LENGTHS = (2**9, 2**10, 2**11, 2**12, 2**15, 2**18)
 """Lengths that random numbers are generated in; beyond them powers of 2."""
 
+MOST_TAGS = 4
+"""So many tags, or fewer, are folded into a key in the call that generates its numbers: one program serves them all."""
 
-def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[AnyArray, "..."]:
+KEYS = 4
+"""So many keys are made by one call: one program serves networks of any depth."""
+
+
+def normal(key: Key[Array, ""], shape: tuple[int, ...], *tags: int) -> Float[AnyArray, "..."]:
     """Standard normal numbers of `shape`, generated in float32 and cast to the default float type.
+
+    They are those of `key` with the `tags` folded into it, one after the other.
 
     The numbers are the same at any precision and any x64 flag. A numpy array where the key is known: what is computed
     entry by entry in numpy is the same to the last bit, and compiles nothing for each shape.
     """
     dtype, size = jnp.result_type(float), math.prod(shape)
-    if is_traced(key) or not _by_index(key):
-        return jax.random.normal(key, shape, jnp.float32).astype(dtype)
+    if is_traced(key) or not _by_index(key) or len(tags) > MOST_TAGS:
+        return jax.random.normal(reduce(jax.random.fold_in, tags, key), shape, jnp.float32).astype(dtype)
     # a number depends on its index alone: a few lengths serve all shapes, each of which would take a compilation
     length = next((length for length in LENGTHS if size <= length), 1 << (size - 1).bit_length())
-    numbers = np.asarray(jax.random.normal(key, (length,), jnp.float32))[:size]
-    return numbers.reshape(shape).astype(dtype)
+    folded = np.zeros(MOST_TAGS, np.uint32)
+    folded[: len(tags)] = tags
+    return np.asarray(_numbers(key, folded, len(tags), length))[:size].reshape(shape).astype(dtype)
+
+
+@partial(jax.jit, static_argnames="length")
+def _numbers(key, tags, count, length):
+    """The first `length` numbers of `key` with the first `count` of `tags` folded into it."""
+    key = jax.lax.fori_loop(0, count, lambda i, key: jax.random.fold_in(key, tags[i]), key)
+    return jax.random.normal(key, (length,), jnp.float32)
+
+
+def several(key: Key[Array, ""], tag: int, count: int) -> list[Key[Array, ""]]:
+    """`count` keys from one: `tag` is folded into it, then 0, 1, and so on into that."""
+    made = [one for first in range(0, count, KEYS) for one in _keys(key, tag, first)]
+    return made[:count]
+
+
+@jax.jit
+def _keys(key, tag, first):
+    root = jax.random.fold_in(key, tag)
+    return [jax.random.fold_in(root, first + i) for i in range(KEYS)]
 
 
 def _by_index(key) -> bool:
@@ -48,13 +78,14 @@ def _by_index(key) -> bool:
     return str(jax.random.key_impl(key)) == "threefry2x32" and bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def orthonormal(key: Key[Array, ""], rows: int, columns: int) -> Float[AnyArray, "{rows} {columns}"]:
+def orthonormal(key: Key[Array, ""], rows: int, columns: int, *tags: int) -> Float[AnyArray, "{rows} {columns}"]:
     """A uniformly random (rows, columns) matrix with orthonormal columns; needs rows >= columns.
 
-    The Q of a Gaussian matrix, signs fixed so that R has a positive diagonal (which makes it Haar).
+    The Q of a Gaussian matrix, signs fixed so that R has a positive diagonal (which makes it Haar). Its numbers are
+    those of `normal`.
     """
-    q, r = jnp.linalg.qr(normal(key, (rows, columns)))
-    if not is_traced(key):
-        q, r = np.asarray(q), np.asarray(r)
+    entries = normal(key, (rows, columns), *tags)
+    # SciPy's LAPACK, which JAX calls on a CPU too: the same bits, and nothing is compiled for each shape
+    q, r = qr(entries, mode="economic") if isinstance(entries, np.ndarray) else jnp.linalg.qr(entries)
     xp = namespace(q)
     return q * xp.where(xp.diagonal(r) < 0, -1, 1)[None, :].astype(q.dtype)

@@ -29,6 +29,11 @@ with install_import_hook("jaxinv", "tests.typechecker.check"):
     from jaxinv.registry import REGISTRIES
 
 
+def pytest_collection_modifyitems(items):
+    """The files of training first: they are the dearest, and a worker left alone with one at the end waits for it."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
 @pytest.fixture
 def unchecked():
     """Arguments as a user may pass them, of any type: nobody checks annotations outside of these tests."""

@@ -45,7 +45,7 @@ def section(title):
 def test_the_python_runs(tmp_path, monkeypatch):
     (code,) = section("From Python")
     monkeypatch.chdir(tmp_path)
-    names = run(code.replace("steps=2_000", "steps=20"))
+    names = run(code.replace("steps=2_000", "steps=20").replace("steps=1_000", "steps=20"))
     assert not names["run"].diverged
     assert not names["results"].diverged.any()
     assert list((tmp_path / "results" / "my_sweep").glob("*.nc"))

@@ -65,11 +65,14 @@ def slope(x: "xarray.DataArray", y: "xarray.DataArray", axis: str, *, least: int
 
 
 def exponent(x: "xarray.DataArray", y: "xarray.DataArray", axis: str) -> "xarray.DataArray":
-    """b of y ~ x^b along `axis`: the slope of log y on log x. Infinite where one y is not a positive finite number."""
+    """b of y ~ x^b along `axis`: the slope of log y on log x.
+
+    NaN where one y is NaN, that of a run that was lost; else infinite where one is not a positive finite number.
+    """
     known: Any = np.isfinite(y) & (y > 0)
     log_x: Any = np.log(x)
     log_y: Any = np.log(y.where(known))
-    return slope(log_x, log_y, axis).where(known.all(axis), np.inf)
+    return slope(log_x, log_y, axis).where(known.all(axis), np.inf).where(y.notnull().all(axis))
 
 
 def values_where(values: "xarray.DataArray", kept: "xarray.DataArray") -> np.ndarray:

@@ -209,6 +209,10 @@ def irls_learning(
     weak = jnp.full(cosines, variation.log_weights[0] - jnp.log(10.0))
     start = Filters(energy.filters.kernels, jnp.concatenate([variation.log_weights, weak]))
     found = learned(energy, start, given, iterations, steps, rate)
-    scores = [-10 / jnp.log(10.0) * log_error(replace(energy, filters=filters), fresh, iterations)
-              for filters in (variation, found)]  # fmt: skip
-    return {"psnr": jnp.stack(scores), "kernels": found.kernels, "weight": variation.log_weights[0]}
+    same_shape = Filters(start.kernels, jnp.append(variation.log_weights, jnp.full(cosines, -jnp.inf)))  # weights 0
+
+    def score(filters):
+        return -10 / jnp.log(10.0) * log_error(replace(energy, filters=filters), fresh, iterations)
+
+    scores = jax.lax.map(score, jax.tree.map(lambda *both: jnp.stack(both), same_shape, found))
+    return {"psnr": scores, "kernels": found.kernels, "weight": variation.log_weights[0]}

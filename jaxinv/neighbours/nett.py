@@ -8,8 +8,9 @@ a minimiser of
 N a residual network that was trained to give what a clean image differs by: N(FBP(y)) = x - FBP(y), N(x) = 0. The same
 weights, used once, are the post-processing network FBP(y) + N(FBP(y)), whose image need not explain y. Their programs
 [read] alternate explicit steps on the data and on R; `minimised` alternates too, the step on the data taken to its end
-[ours]: explicit steps need of the order of 1/alpha iterations, too many where alpha falls with the noise. [ours], too:
-white noise beside the artifacts in training; without it minimisers are far worse than images on the way there.
+[ours]: explicit steps need of the order of 1/alpha iterations, too many where alpha falls with the noise. Training
+images have a part of their artifacts, any part, as the minimisers do [read in one of their programs], and [ours] white
+noise beside; without it minimisers are far worse than images on the way there.
 
 Images are rows of size^2 numbers, samples first, as in `problems.imaging`. Sizes and numbers are [ours].
 """
@@ -47,7 +48,7 @@ FACTORS = {"tv": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), "nett": (0.03, 0.1, 0.3, 
 STEP = 0.3
 """The step size on R, whose gradient has Lipschitz constant 2 where N takes off all that is not clean."""
 
-TRAINING_NOISE, WHITE_NOISE = 0.05, 0.3
+TRAINING_NOISE, WHITE_NOISE = 0.05, 0.1
 """The largest relative noise of measurements in training, and standard deviation of white noise on images."""
 
 
@@ -131,19 +132,20 @@ def trained(
 ) -> tuple[Encoder, Float[Array, " steps"]]:
     """The network after `steps` of Adam, its rate falling from RATE to 0 as a cosine, and the loss of each step.
 
-    The loss is the mean square of N(input) - (image - input). Inputs are filtered back-projections of noisy
-    measurements and clean images in turn; a random half of both have white noise in addition.
+    The loss is the mean square of N(input) - (image - input). Inputs lie anywhere between a clean image and its
+    filtered back-projection from noisy measurements; a random half of them have white noise in addition.
     """
     operator, back = (jnp.asarray(each, jnp.float32) for each in (given.operator, given.back_projection))
     clean = jnp.asarray(images, jnp.float32)
     adam: Any = optax.adam(optax.cosine_decay_schedule(RATE, steps))
 
     def loss(network, key):
-        which, level, noise, strength, chosen, white = jax.random.split(key, 6)
+        which, level, noise, mixed, strength, chosen, white = jax.random.split(key, 7)
         x = clean[jax.random.randint(which, (BATCH,), 0, len(clean))]
         levels = TRAINING_NOISE * jax.random.uniform(level, (BATCH, 1), jnp.float32)
         directions = jax.random.normal(noise, (BATCH, len(operator)), jnp.float32)
-        seen = jnp.where(jnp.arange(BATCH)[:, None] % 2 == 0, measured(directions, operator, x, levels) @ back.T, x)
+        share = jax.random.uniform(mixed, (BATCH, 1), jnp.float32)
+        seen = x + share * (measured(directions, operator, x, levels) @ back.T - x)
         strengths = WHITE_NOISE * jax.random.uniform(strength, (BATCH, 1), jnp.float32)
         strengths = jnp.where(jax.random.bernoulli(chosen, shape=(BATCH, 1)), strengths, 0)
         seen = seen + strengths * jax.random.normal(white, x.shape, jnp.float32)

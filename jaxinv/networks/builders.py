@@ -4,11 +4,12 @@ from itertools import pairwise
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from ..arrays import is_traced
 from ..checks import check_count, check_number, fail
-from ..draws import Tag
+from ..draws import Tag, several
 from ..problems.problem import Problem
 from .activations import ACTIVATIONS
 from .initializations import INITIALIZERS
@@ -55,12 +56,12 @@ def layer_product(
     if count > MOST_WEIGHTS:
         raise fail("width", f"one with at most {MOST_WEIGHTS:,} weights", f"{width} with {count:,}",
                    "pass less; those of plain fan_in products need not exist")  # fmt: skip
-    made = INITIALIZERS.find(init)(_layer_keys(key, hidden + 1), sizes)
+    made = INITIALIZERS.find(init)(several(key, Tag.WEIGHTS, hidden + 1), sizes)
     weights = [scale * weight for weight in made]
     if how.gain != 1:
         activates = ActivatedNetwork(tuple(weights), how, nonlinear_layers).activates()
         weights = [how.gain * one if follows else one for one, follows in zip(weights, activates, strict=True)]
-    return build(tuple(map(jax.device_put, weights)), how, nonlinear_layers)
+    return build(tuple(map(jnp.asarray, weights)), how, nonlinear_layers)
 
 
 def relu_network(
@@ -91,8 +92,3 @@ def _sizes(problem, width, depth, init, scale):
     if not is_traced(scale) and scale > most:
         raise fail("scale", f"at most {most:.3g} at depth {depth}, or the loss is no number", f"{scale:g}", "pass less")
     return [problem.measurement_dim, *[width] * (depth - 1), problem.signal_dim]
-
-
-def _layer_keys(key, depth):
-    weights_key = jax.random.fold_in(key, Tag.WEIGHTS)
-    return [jax.random.fold_in(weights_key, layer) for layer in range(depth)]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,10 +34,10 @@ def balanced(keys, sizes):
 
     The singular values of the product, to the power 1/depth, stand between random orthonormal bases.
     """
-    product = LayerProduct(tuple(map(jax.device_put, fan_in(keys, sizes)))).end_to_end()
+    product = LayerProduct(tuple(map(jnp.asarray, fan_in(keys, sizes)))).end_to_end()
     rank, depth = min(sizes), len(keys)
     left, values, right = jnp.linalg.svd(product, full_matrices=False)
-    hidden = [orthonormal(jax.random.fold_in(key, 1), size, rank) for key, size in zip(keys, sizes[1:-1], strict=False)]
+    hidden = [orthonormal(key, size, rank, 1) for key, size in zip(keys, sizes[1:-1], strict=False)]
     bases = [right[:rank].T, *hidden, left[:, :rank]]
     roots = values[:rank] ** (1 / depth)
     return [(out * roots[None, :]) @ inn.T for inn, out in pairwise(bases)]

@@ -5,6 +5,7 @@ nothing.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -54,12 +55,13 @@ def plain_coordinates(problem: Problem) -> Coordinates:
     """
     measured = problem.operator @ problem.latent.basis
     covariance_root, measured_root = _test_roots(problem)
+    inverse = oracle_inverse(measured)
     return Coordinates(
         inputs=problem.measurements,
         targets=problem.signals,
         residual=namespace(problem.signals).zeros((), problem.signals.dtype),
-        oracle=problem.latent.basis @ oracle_inverse(measured),
-        off_basis=_off_basis(measured),
+        oracle=problem.latent.basis @ inverse,
+        off_basis=_off_basis(measured, inverse),
         covariance_root=covariance_root,
         measured_root=measured_root,
         rotation=None,
@@ -79,39 +81,40 @@ def _test_roots(problem: Problem):
 
 def compressed_coordinates(problem: Problem) -> Coordinates:
     """As many rows as the measurements have rank, with the same gradients of a linear network (fact 4)."""
-    xp = namespace(problem.signals)
     left, values, right = _measurement_svd(problem)
-    targets = left.T @ problem.signals
-    return eqx.tree_at(
-        lambda plain: (plain.inputs, plain.targets, plain.residual),
-        plain_coordinates(problem),
-        (values[:, None] * right.T, targets, xp.asarray(xp.linalg.norm(problem.signals - left @ targets))),
-    )
+    targets, residual = _compressed(problem.signals, left)
+    return replace(plain_coordinates(problem), inputs=values[:, None] * right.T, targets=targets, residual=residual)
 
 
 def rotated_coordinates(problem: Problem) -> Coordinates:
     """Compressed, and rotated so that the inputs fill the first `measurement_rank` columns (facts 1 and 5)."""
     xp = namespace(problem.signals)
-    _, values, right = _measurement_svd(problem)
+    left, values, right = _measurement_svd(problem)
     rank, width = problem.measurement_rank, problem.measurement_dim
     rotation = _complete(right)
-    compressed = compressed_coordinates(problem)
+    plain = plain_coordinates(problem)
+    targets, residual = _compressed(problem.signals, left)
     exact = problem.noiseless and rank == problem.subspace_dim
     return Coordinates(
         inputs=xp.pad(xp.diag(values), ((0, 0), (0, width - rank))),
-        targets=compressed.targets,
-        residual=compressed.residual,
-        oracle=compressed.oracle @ rotation,
+        targets=targets,
+        residual=residual,
+        oracle=plain.oracle @ rotation,
         # without noise range(A R) is the span of the first columns: written down, so that no rounding floor is left
-        off_basis=_where_solvable(compressed.oracle, xp.eye(width)[:, rank:])
-        if exact
-        else rotation.T @ compressed.off_basis,
-        covariance_root=compressed.covariance_root,
-        measured_root=rotation.T @ compressed.measured_root,
+        off_basis=_where_solvable(plain.oracle, xp.eye(width)[:, rank:]) if exact else rotation.T @ plain.off_basis,
+        covariance_root=plain.covariance_root,
+        measured_root=rotation.T @ plain.measured_root,
         rotation=rotation,
         trained=rank,
-        held_out=None if compressed.held_out is None else (compressed.held_out[0], compressed.held_out[1] @ rotation),
+        held_out=None if plain.held_out is None else (plain.held_out[0], plain.held_out[1] @ rotation),
     )
+
+
+def _compressed(signals, left):
+    """As many rows as there are columns in `left`, and the norm of the part of the signals that they leave out."""
+    xp = namespace(signals)
+    targets = left.T @ signals
+    return targets, xp.asarray(xp.linalg.norm(signals - left @ targets))
 
 
 def _measurement_svd(problem: Problem):
@@ -128,10 +131,10 @@ def _complete(columns):
     return xp.concatenate([columns, full[:, columns.shape[1] :]], axis=1)
 
 
-def _off_basis(measured):
-    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank."""
+def _off_basis(measured, inverse):
+    """Orthonormal basis (m, m - s) of range(A R)^perp; NaN where A R lacks full column rank, as its inverse is."""
     full, _ = namespace(measured).linalg.qr(measured, mode="complete")
-    return _where_solvable(oracle_inverse(measured), full[:, measured.shape[1] :])
+    return _where_solvable(inverse, full[:, measured.shape[1] :])
 
 
 def _where_solvable(oracle, basis):

@@ -1,9 +1,9 @@
 """Problems made at random: signals on one subspace, on a union of several, or on a curved manifold."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ..arrays import known
 from ..checks import ArgumentError, check_count, check_number, fail
 from ..draws import Tag, normal
 from . import operators
@@ -54,8 +54,8 @@ def subspace_problem(
 
 def noisy_measurements(key: Key[Array, ""], problem: Problem, noise: float) -> Float[Array, "samples measurement_dim"]:
     """The training measurements of `problem` with relative `noise` on them, from random numbers of its own."""
-    unit = normal(jax.random.fold_in(key, Tag.TRAINING_NOISE), problem.measurements.shape)
-    return problem.measurements + jax.device_put(unit) * jnp.sqrt(problem.noise_variance(noise))
+    unit = normal(key, problem.measurements.shape, Tag.TRAINING_NOISE)
+    return problem.measurements + unit * jnp.sqrt(problem.noise_variance(noise))
 
 
 def union_problem(
@@ -138,7 +138,7 @@ def _with_pairs(key, latent, matrix, samples, fresh, noise):
 
 
 def _pairs(signals, matrix):
-    return signals, signals @ matrix.T
+    return signals, signals @ known(matrix).T
 
 
 def _generator(operator: str, noise: float):

@@ -1,6 +1,5 @@
 """Signals on a curved manifold: a smooth random map of a few latent coordinates."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
@@ -47,10 +46,9 @@ def manifold(
     1 in the mean; for c -> 0 the manifold is the subspace of R Q, with the law of a `subspace` of condition number 1.
     With a_i the waves, E[sin(a_i z) sin(a_j z)] = (exp(-|a_i - a_j|^2/2) - exp(-|a_i + a_j|^2/2))/2: [exact].
     """
-    first, second = (jax.random.fold_in(jax.random.fold_in(key, Tag.SUBSPACE), part) for part in range(2))
     stretch = curvature * (features / latent_dim) ** 0.5
-    frame = jnp.asarray(orthonormal(first, signal_dim, features) / stretch)
-    waves = jnp.asarray(orthonormal(second, features, latent_dim) * stretch)
+    frame = jnp.asarray(orthonormal(key, signal_dim, features, Tag.SUBSPACE, 0) / stretch)
+    waves = jnp.asarray(orthonormal(key, features, latent_dim, Tag.SUBSPACE, 1) * stretch)
     values, vectors = jnp.linalg.eigh(_moments(waves))
     return Manifold(
         basis=(frame * stretch) @ vectors[:, ::-1],
@@ -67,7 +65,7 @@ def fresh_latent(key: Key[Array, ""], samples: int, latent_dim: int) -> Float[An
 
 
 def _latent(key, tag, samples, latent_dim):
-    return normal(jax.random.fold_in(key, tag), (samples, latent_dim))
+    return normal(key, (samples, latent_dim), tag)
 
 
 def _moments(waves):

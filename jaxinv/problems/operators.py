@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
@@ -15,9 +14,9 @@ def gaussian(key: Key[Array, ""], measurement_dim: int, signal_dim: int) -> Floa
 
     Ours: the paper asks for an operator with a restricted isometry property; this is the usual example.
     """
-    entries = normal(jax.random.fold_in(key, Tag.OPERATOR), (measurement_dim, signal_dim))
+    entries = normal(key, (measurement_dim, signal_dim), Tag.OPERATOR)
     # times the inverse, as XLA divides by a scalar: the same bits with and without jit
-    return jax.device_put(entries * (1 / measurement_dim**0.5))
+    return jnp.asarray(entries * (1 / measurement_dim**0.5))
 
 
 def orthogonal_rows(
@@ -27,8 +26,8 @@ def orthogonal_rows(
 
     A A^T = (signal_dim/measurement_dim) I; needs measurement_dim <= signal_dim.
     """
-    rows = orthonormal(jax.random.fold_in(key, Tag.OPERATOR), signal_dim, measurement_dim).T
-    return jax.device_put(rows * (signal_dim / measurement_dim) ** 0.5)
+    rows = orthonormal(key, signal_dim, measurement_dim, Tag.OPERATOR).T
+    return jnp.asarray(rows * (signal_dim / measurement_dim) ** 0.5)
 
 
 def given(matrix: Any) -> Float[Array, "measurement_dim signal_dim"]:

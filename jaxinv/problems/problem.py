@@ -6,12 +6,11 @@ Samples are rows: X is (samples, signal_dim) and Y is (samples, measurement_dim)
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..arrays import AnyArray, is_traced, namespace, numerical_rank, rounding
+from ..arrays import AnyArray, is_traced, known, namespace, numerical_rank, rounding
 from ..checks import check_matrix, fail, warn
 from ..draws import Tag, normal
 from . import operators
@@ -63,7 +62,7 @@ class Problem(eqx.Module):
         self.signals = jnp.asarray(signals, self.operator.dtype)
         _check_columns("signals", self.signals, self.signal_dim, "signal_dim")
         if measurements is None:
-            self.measurements = self.signals @ self.operator.T
+            self.measurements = self.signals @ known(self.operator).T
         else:
             check_matrix("measurements", measurements, "(samples, measurement_dim)")
             self.measurements = jnp.asarray(measurements, self.operator.dtype)
@@ -159,8 +158,8 @@ class Problem(eqx.Module):
     ) -> tuple[Float[Array, "samples signal_dim"], Float[Array, "samples measurement_dim"]]:
         """Fresh signals of the training law and their measurements, with relative `noise` of their own."""
         signals = self.latent.sample(key, samples)
-        unit = normal(jax.random.fold_in(key, Tag.TEST_NOISE), (samples, self.measurement_dim))
-        return signals, signals @ self.operator.T + jax.device_put(unit) * jnp.sqrt(self.noise_variance(noise))
+        unit = normal(key, (samples, self.measurement_dim), Tag.TEST_NOISE)
+        return signals, signals @ known(self.operator).T + unit * jnp.sqrt(self.noise_variance(noise))
 
 
 def oracle_inverse(measured):

@@ -3,12 +3,11 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..arrays import AnyArray, is_traced, numerical_rank, rounding
+from ..arrays import AnyArray, is_traced, known, numerical_rank, rounding
 from ..checks import UnknownNumbers, check_count, check_matrix, fail
 from ..draws import Tag, normal, orthonormal
 
@@ -28,11 +27,11 @@ class Subspace(eqx.Module):
     @property
     def covariance_root(self) -> Float[AnyArray, "signal_dim subspace_dim"]:
         """R diag(spectrum), so that the covariance of a signal is its product with its transpose."""
-        return self.basis * self.spectrum[None, :]
+        return known(self.basis) * known(self.spectrum)[None, :]
 
     def sample(self, key: Key[Array, ""], samples: int) -> Float[Array, "samples signal_dim"]:
         """Fresh signals of the same law, as rows; independent of the training signals of the same key."""
-        return self._rows(normal(jax.random.fold_in(key, Tag.TEST_SIGNALS), (samples, self.spectrum.shape[0])))
+        return self._rows(normal(key, (samples, self.spectrum.shape[0]), Tag.TEST_SIGNALS))
 
     def training(self, key: Key[Array, ""], samples: int) -> Float[Array, "samples signal_dim"]:
         """Training signals X = sqrt(n) Z diag(spectrum) R^T as rows, Z (n, subspace_dim) with orthonormal columns.
@@ -41,18 +40,17 @@ class Subspace(eqx.Module):
         subspace: then the rows of Z are orthogonal, of length sqrt(subspace_dim/n).
         """
         subspace_dim = self.spectrum.shape[0]
-        key = jax.random.fold_in(key, Tag.COEFFICIENTS)
         if samples < subspace_dim:
-            return self._rows(orthonormal(key, subspace_dim, samples).T * subspace_dim**0.5)
-        return self._rows(orthonormal(key, samples, subspace_dim) * samples**0.5)
+            return self._rows(orthonormal(key, subspace_dim, samples, Tag.COEFFICIENTS).T * subspace_dim**0.5)
+        return self._rows(orthonormal(key, samples, subspace_dim, Tag.COEFFICIENTS) * samples**0.5)
 
     def _rows(self, coefficients: Float[AnyArray, "samples subspace_dim"]) -> Float[Array, "samples signal_dim"]:
-        return jax.device_put(coefficients) @ self.covariance_root.T
+        return jnp.asarray(coefficients) @ self.covariance_root.T
 
 
 def subspace(key: Key[Array, ""], signal_dim: int, subspace_dim: int, condition_number: float) -> Subspace:
     """A uniformly random subspace of R^signal_dim, its spectrum log-spaced from 1 to 1/condition_number. Ours."""
-    basis = jax.device_put(orthonormal(jax.random.fold_in(key, Tag.SUBSPACE), signal_dim, subspace_dim))
+    basis = jnp.asarray(orthonormal(key, signal_dim, subspace_dim, Tag.SUBSPACE))
     # numpy, not jax.numpy: the spectrum stays a known number under tracing, so step sizes do too
     return Subspace(basis, np.geomspace(1.0, 1.0 / condition_number, subspace_dim).astype(jnp.result_type(float)))
 

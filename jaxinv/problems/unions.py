@@ -1,11 +1,10 @@
 """Signals on a union of subspaces, which no linear map can tell apart."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..draws import Tag
+from ..draws import Tag, several
 from .signals import Subspace, subspace
 
 
@@ -54,5 +53,4 @@ def union_of_subspaces(
 
 def _member_keys(key, members):
     """A key for each member, handed on to the constructors of a single subspace."""
-    root = jax.random.fold_in(key, Tag.SUBSPACE)
-    return [jax.random.fold_in(root, member) for member in range(members)]
+    return several(key, Tag.SUBSPACE, members)

@@ -29,7 +29,7 @@ from .keyed import Built, same_call, with_key
 from .method import SELECTS, Method, check_alone
 from .trees import PACKAGE, public_name
 
-NUMERICS = 3
+NUMERICS = 4
 """Version of the numbers: raised when a change alters what a cell computes, so that stored cells are made anew."""
 
 PRECISIONS = ("auto", "float32", "float64")
@@ -298,8 +298,11 @@ def assemble(cell: Cell, key: Any, built: Built | None = None, engine: str = "de
 
 def build_at(cell: Cell, precision: str, built: Built | None = None, engine: str = "dense") -> Setup:
     """`assemble` in float64 on the host, the arrays of problem and network then numpy's of `precision`."""
+    built = Built() if built is None else built
     with jax.enable_x64(True), jax.default_device(host_device()):
         problem, network, descent = assemble(cell, jax.random.key(cell.seed), built, engine)
     # rounded by numpy, which compiles nothing for each shape
-    known = network if isinstance(network, UnsampledProduct) else cast(network, precision)
-    return Setup(cast(problem, precision), known, descent)
+    problem = built.get((precision, *cell.built_from[:2]), lambda: cast(problem, precision))
+    if not isinstance(network, UnsampledProduct):
+        network = built.get((precision, *cell.built_from), lambda: cast(network, precision))
+    return Setup(problem, network, descent)

@@ -45,7 +45,7 @@ def same_call(arguments: Mapping[str, Any]) -> str:
 class Built:
     """Problems and networks that were built lately: cells that differ in other arguments alone share them."""
 
-    def __init__(self, most: int = 16):
+    def __init__(self, most: int = 32):
         self.most = most
         self.kept: dict[Any, Any] = {}
 

@@ -86,7 +86,7 @@ def run_sweep(
         check(cell)
     report = progress or _silent
     report(len(values), len(plans), f"{len(values)} cells found")
-    built = Built()
+    built, changed = Built(), Built()
     index = {id(plan): i for i, plan in enumerate(plans)}
     with _Sharing(kept) as files:
         missing = [plan for i, plan in enumerate(plans) if i not in values]
@@ -94,7 +94,7 @@ def run_sweep(
         for block, each in cut(missing, len(devices), layout):
             if method is None:
                 tell = partial(_tell, report, len(values), len(plans))
-                batch = _run_block(block, built, devices, each, tell, made_by)
+                batch = _run_block(block, built, changed, devices, each, tell, made_by)
             else:
                 batch = _call_method(block, devices, each, layout.most > 1, made_by)
             made = batch.by_cell()
@@ -176,13 +176,15 @@ _known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """The digest of each builder and metric that still exists, when it was last run in this process."""
 
 
-def _run_block(block: Sequence[Plan], built: Built, devices, each: int, progress, made_by: str) -> Batch:
+def _run_block(
+    block: Sequence[Plan], built: Built, changed: Built, devices, each: int, progress, made_by: str
+) -> Batch:
     sweep = block[0].cell.sweep
     setups = [build_at(plan.cell, plan.precision, built, plan.engine) for plan in block]
-    engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce)
+    engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce, shared=changed.get)
     if block[0].engine in WIDTH_FREE:
         flow = block[0].engine == "gradient_flow"
-        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance, flow=flow)
+        engine = WidthFree(devices, each=each, tolerance=sweep.tolerance, flow=flow, ends=False)
     step = block[0].cell.record_steps
     runs: dict[int, Run] = {}
     for members in alike(setups):

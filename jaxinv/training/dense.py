@@ -1,7 +1,7 @@
 """The dense engine: every weight is held, in the smallest coordinates that alter no iterate."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -52,7 +52,8 @@ class Dense:
 
     `reduce` allows the exact changes of coordinates that make a step cheap; the iterates are the same without. Hidden
     widths may differ where `width` is given: all are padded to it with zeros, which changes no result. The numbers are
-    those of one setup after the other: to the last bit on a CPU with `each` = 1, to rounding otherwise.
+    those of one setup after the other: to the last bit on a CPU with `each` = 1, to rounding otherwise. What
+    `shared(key, make)` returned once may be used again: setups of the same problem and network change coordinates once.
     """
 
     name: ClassVar[str] = "dense"
@@ -61,13 +62,19 @@ class Dense:
     each: int = 1
     width: int | None = None
     reduce: bool = True
+    shared: Callable[[Any, Callable[[], Any]], Any] = field(default=lambda _, make: make(), compare=False)
 
     def prepare(self, setups: Sequence[Setup]) -> Block:
         """The setups in the coordinates they are trained in, stacked over the devices; call it in `run_settings`."""
         release_programs(advance_block)
         with jax.default_device(host_device()):
-            reduced = [self._reduced(setup) for setup in setups]
-            states = [start(one.descent, one.network, len(one.coordinates.inputs)) for one in reduced]
+            made = [self._reduced(setup) for setup in setups]
+            descents = [cast(setup.descent, one.off_range.dtype) for setup, one in zip(setups, made, strict=True)]
+            pairs = list(zip(made, descents, strict=True))
+            states = [start(descent, one.network, len(one.coordinates.inputs)) for one, descent in pairs]
+            reduced = [
+                replace(one, network=None, descent=descent) for one, descent in pairs
+            ]  # the state has the network
         filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
         mesh = mesh_of(self.devices)
         batch, state = (stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
@@ -158,17 +165,26 @@ class Dense:
         return made
 
     def _reduced(self, setup: Setup) -> Reduced:
-        """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that."""
+        """Coordinates are changed in f64, whatever the run's own float type; then everything is cast to that.
+
+        The descent may be that of another setup of the same problem and network.
+        """
         check_fit(setup)
         check_decay(setup.descent, setup.network)
         dtype = setup.network.weights[0].dtype
         if dtype == jnp.float32:
             taken = decay_per_step(setup.descent, setup.network, setup.problem.measurements)
             check_float32(taken, setup.descent.regularizer)
-        problem, network, descent = cast(tuple(setup), np.float64)
-        if self.width is not None:
-            network = pad_width(network, self.width)
-        return cast(reduce_setup(Setup(problem, network, descent), self.reduce), dtype)
+
+        def changed():
+            problem, network, descent = cast(tuple(setup), np.float64)
+            if self.width is not None:
+                network = pad_width(network, self.width)
+            return cast(reduce_setup(Setup(problem, network, descent), self.reduce), dtype), setup
+
+        # the setup is kept beside, so that no other object gets the identity of its problem or network
+        kind = setup.descent.compresses, setup.descent.rotates
+        return self.shared((id(setup.problem), id(setup.network), self.width, *kind), changed)[0]
 
     def _factors(self, block: Block, steps: Any) -> np.ndarray:
         """What the part of W_1 off the range of the data has shrunk by after each of `steps`: (setups, steps)."""

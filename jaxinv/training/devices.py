@@ -22,7 +22,8 @@ def mesh_of(devices: Sequence[Any]) -> Mesh:
 def stack(parts: Sequence[Any], mesh: Mesh) -> Any:
     """Trees of arrays as one tree of stacked arrays, the first axis split over the mesh."""
     sharding = NamedSharding(mesh, SPLIT)
-    return jax.tree.map(lambda *leaves: jax.device_put(np.stack([np.asarray(x) for x in leaves]), sharding), *parts)
+    stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *parts)
+    return jax.device_put(stacked, sharding)
 
 
 def on_each(mesh: Mesh, one: Callable[..., Any], *arguments: Any) -> Any:

@@ -143,18 +143,18 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(arguments, words,
 
 
 def test_a_benchmark_takes_the_options_of_an_experiment(tmp_path, capsys):
-    options = ["--set", "width=50,100", "depth=2", "gamma=0.2", "--seeds", "2", "--out", str(tmp_path)]
-    assert main(["bench", "convergence", *BENCHMARKS, *options]) == 0
-    out = capsys.readouterr().out
-    assert "claims held" in out
-    assert (
-        "jaxinv bench convergence --preset quick --seeds 2 --set width=50"
-        in (tmp_path / "report" / "index.html").read_text()
-    )
+    folder, out = tmp_path / "mine", tmp_path / "out"
+    folder.mkdir()
+    (folder / "robust.py").write_text((ROOT / "experiments" / "noise_robustness.py").read_text())
+    command = ["bench", "robust", "--benchmarks", str(folder), *TINY, "--seeds", "2", "--out", str(out)]
+    assert main(command) == 0
+    assert "claims held" in capsys.readouterr().out
+    shown = "jaxinv bench robust --preset quick --seeds 2 --set signal_dim=12"
+    assert shown in (out / "report" / "index.html").read_text()
     old = tmp_path / "old.nc"
-    (results,) = (tmp_path / "convergence").glob("quick-adjusted-*/results.nc")
+    (results,) = (out / "robust").glob("quick-adjusted-*/results.nc")
     old.write_bytes(results.read_bytes())
-    assert main(["bench", "convergence", *BENCHMARKS, *options, "--compare", str(old)]) == 0
+    assert main([*command, "--compare", str(old)]) == 0
     assert "nothing changed beyond seed noise in" in capsys.readouterr().out
 
 

@@ -121,6 +121,14 @@ def loud_noise_waits_as_long(runs):
     curve(runs, "noise").error.loc[{"noise": 1.0, "measurement_dim": 5, "seed": [0, 1], "record": 3}] = 0.9
 
 
+def a_seed_is_lost(runs):
+    for name in runs:
+        data = curve(runs, name)
+        data.diverged.loc[{"seed": 1}] = True
+        for metric in ("loss", "error", "moved"):
+            data[metric].loc[{"seed": 1, "record": range(1, data.sizes["record"])}] = np.nan
+
+
 VIOLATIONS = [
     (above_the_bound, {0}),
     (gone_too_far, {1}),
@@ -134,6 +142,7 @@ VIOLATIONS = [
     (another_power, {9}),
     (nothing_is_lost_at_the_end, {10}),
     (loud_noise_waits_as_long, {11}),
+    (a_seed_is_lost, set(range(12))),
 ]
 
 

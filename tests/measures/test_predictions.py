@@ -58,7 +58,11 @@ def test_runs_of_a_network_that_nobody_can_generate_are_predicted(unchecked):
         build, runs.step_size, steps, [0.1, 1e-2, 1e-3], axes=("width", "seed"), linearise=ji.linearisation_of
     )
     measured = curves.run_steps_to_each(runs.regression_error, made.level.values.tolist())
-    np.testing.assert_allclose(made.steps_to.transpose(*measured.dims), measured, atol=2)
+    # other weights of one law: they start elsewhere, and fall alike
+    np.testing.assert_allclose(made.steps_to.transpose(*measured.dims), measured, atol=5)
+    np.testing.assert_allclose(
+        made.steps_to.diff("level"), measured.diff("level").transpose(*made.steps_to.dims), atol=0.5
+    )
     np.testing.assert_allclose(made.log_rate, made.wide_log_rate, atol=0.01)
     with pytest.raises(ji.ArgumentError, match="were not generated"):
         predictions.linearised(build, runs.step_size, steps, LEVELS, axes=("width", "seed"))

@@ -69,10 +69,12 @@ def test_the_exponent_is_the_slope_of_logarithms():
     np.testing.assert_allclose(statistics.exponent(axis["width"], axis, "width"), found)
 
 
-@pytest.mark.parametrize("bad", [NAN, INF, 0.0])
-def test_the_exponent_is_infinite_where_a_point_is_missing(bad):
+@pytest.mark.parametrize(("bad", "expected"), [(NAN, NAN), (INF, INF), (0.0, INF)])
+def test_the_exponent_is_none_of_a_lost_run_and_infinite_of_one_that_never_arrives(bad, expected):
     y = by_width([1, 1], [2, 2], [3, bad])
-    np.testing.assert_allclose(statistics.exponent(y["width"], y, "width"), [1, INF])
+    np.testing.assert_allclose(statistics.exponent(y["width"], y, "width"), [1, expected])
+    y.loc[{"width": 1}] = [1, INF]
+    np.testing.assert_allclose(statistics.exponent(y["width"], y, "width"), [1, expected])
 
 
 def test_a_slope_is_that_of_the_finite_points():

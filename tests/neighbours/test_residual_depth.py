@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 import jaxinv as ji
 from jaxinv.neighbours import residual_depth as rd
 
-DEPTH, SIZE = 4, 3
+DEPTH, SIZE = 3, 3
 RUN, FLOW = jax.jit(rd.run, static_argnames="advance"), jax.jit(rd.flow_step)
 START = jax.jit(rd.start, static_argnums=(1, 2, 3))
 
@@ -150,7 +150,7 @@ def test_the_flow_keeps_to_its_bound(bounded):
 
 def test_the_descent_keeps_to_its_bound_and_gets_to_the_level(bounded):
     risk, step = bounded["descent"]["risk"], bounded["descent"]["step"]
-    eta = 1 / (144 * 16 * 1.5**4)
+    eta = 1 / (144 * 81)  # at L < 9, whatever L is
     assert (risk <= (1 - eta / 2) ** step * (1 + 1e-9)).all()
     np.testing.assert_allclose(risk[:, 1], (1 - eta) ** 2, rtol=1e-12)  # the first step moves the last layer alone
     assert (step[:, -1] == np.ceil(1.02 * np.log(2) / 2 / eta)).all()

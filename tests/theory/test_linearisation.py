@@ -25,6 +25,7 @@ def test_the_linearisation_is_that_of_the_network(depth, noise, samples):
     np.testing.assert_allclose(made.apply(error).ravel(), dense @ error.ravel(), rtol=1e-10)
     values = np.linalg.eigvalsh(dense)
     np.testing.assert_allclose(made.extremes(), (values[0], values[-1]), rtol=1e-8)
+    np.testing.assert_allclose((made.smallest(), made.largest()), (values[0], values[-1]), rtol=1e-8)
     fit = float(ji.measure(problem, network)["regression_error"])
     assert made.curve(0.0, 1) == pytest.approx([fit, fit], rel=1e-12)
 

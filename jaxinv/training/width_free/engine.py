@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from ...arrays import host_device
+from ...measures.metrics import ANY_NETWORK
 from ...measures.records import Chosen, recorder
 from ...measures.view import View
 from ...problems.coordinates import Coordinates
@@ -42,7 +43,7 @@ class WidthFree:
 
     What training meets is held in as many coordinates as it takes for every signal to be right to `tolerance`,
     relative; a run that needs more than the last of CAPACITIES is NaN, and `filled`. With `flow` the gradient flow
-    stands in for the slow steps: see `flow`.
+    stands in for the slow steps: see `flow`. `ends` says whether `networks` will be asked for.
     """
 
     name: ClassVar[str] = "width_free"
@@ -51,6 +52,7 @@ class WidthFree:
     each: int = 1
     tolerance: float = 1e-6
     flow: bool = False
+    ends: bool = True
 
     def prepare(self, setups: Sequence[Setup]) -> Followed:
         """The setups in the coordinates of their data; call it in `run_settings`."""
@@ -99,7 +101,8 @@ class WidthFree:
             before = None if waiting[mine[0]] is None else stack([waiting[i] for i in filled], mesh)
             runs = follow_block(mesh, batch, jnp.asarray(step), self.tolerance, capacity, self.flow, before)
             full = np.asarray(runs.standing.known.full)
-            recorded = jax.device_get(record_block(mesh, batch, runs, chosen)) if last or not full.all() else ()
+            some = last or not full.all()
+            recorded = jax.device_get(record_block(mesh, batch, runs, chosen, self.ends)) if some else ()
             for row, i in enumerate(mine):
                 if full[row] and not last:
                     left[i] = jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), runs)
@@ -107,6 +110,10 @@ class WidthFree:
                     rows, end, held = jax.tree.map(lambda leaf, row=row: leaf[row], recorded)
                     found[i] = rows, end, {name: value.item() for name, value in held.items()}
         return found, left
+
+
+QUICKLY = {"xla_backend_optimization_level": "0"}
+"""To compile is most of the work of a program that is called once a run."""
 
 
 class Runs(eqx.Module):
@@ -146,31 +153,32 @@ def follow_block(
     return on_each(mesh, one, batch, runs)
 
 
-@partial(jax.jit, static_argnames=("mesh", "chosen"))
-def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen) -> Any:
-    """What is `chosen` at the records of every setup, how its network ends, and how it was held."""
+@partial(jax.jit, static_argnames=("mesh", "chosen", "ends"), compiler_options=QUICKLY)
+def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen, ends: bool) -> Any:
+    """What is `chosen` at the records of every setup, how its network `ends`, and how it was held."""
+    maps = ends or not set(chosen) <= set(ANY_NETWORK)
 
     def one(prepared: Prepared, run: Runs):
         key = jax.random.fold_in(jax.random.wrap_key_data(prepared.key), 1)
         known = run.standing.known
-        complete = prepared.start.complete(key, known)
+        complete = prepared.start.complete(key, known, maps)
         record = recorder(prepared.descent.objective, chosen)
-        rows = jax.lax.map(lambda kept: record(view(prepared.coordinates, complete, kept)), run.kept)
+        rows = jax.lax.map(lambda kept: record(view(prepared.coordinates, complete, kept, maps)), run.kept)
         last = keep(run.standing)
         held = {"coordinates": jnp.max(known.used), "leak": run.standing.leaked, "filled": known.full,
                 "flowed": run.standing.flowed}  # fmt: skip
-        made = rows, (end_to_end(complete, last), complete.weights(last.trained))
+        made = rows, (end_to_end(complete, last), complete.weights(last.trained)) if ends else None
         return *jax.tree.map(lambda leaf: jnp.where(known.full, jnp.nan, leaf), made), held
 
     return on_each(mesh, one, batch, runs)
 
 
-def view(coordinates: Coordinates, complete: Complete, kept: Kept) -> View:
-    """Where a run stands, in coordinates of signal space: as many as the map needs."""
-    whole = end_to_end(complete, kept)
-    there = coordinates.in_signal_space(lambda columns: padded(columns, len(whole)))
-    # what is not recorded is not computed: outputs do without the columns off the range of the data
-    outputs: Any = there.inputs[:, : coordinates.trained] @ complete.outputs(kept.on_range).T
+def view(coordinates: Coordinates, complete: Complete, kept: Kept, maps: bool) -> View:
+    """Where a run stands, in coordinates of signal space: as many as the map needs. The map itself if `maps`."""
+    on_range = complete.outputs(kept.on_range)
+    there = coordinates.in_signal_space(lambda columns: padded(columns, len(on_range)))
+    outputs: Any = there.inputs[:, : coordinates.trained] @ on_range.T
+    whole = end_to_end(complete, kept) if maps else None
     return View(there, outputs, complete.squared_norm(kept.trained), whole, None)
 
 

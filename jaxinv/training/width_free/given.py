@@ -53,7 +53,7 @@ class Given(eqx.Module):
         images = jax.lax.cond(forward, lambda v: self.weights[layer] @ v, lambda v: self.weights[layer].T @ v, vectors)
         return _into(known.bases[there], known.used[there], images, count)
 
-    def complete(self, key: Key[Array, ""], known: Known) -> "CompleteNetwork":
+    def complete(self, key: Key[Array, ""], known: Known, maps: bool) -> "CompleteNetwork":
         """The weights with the coordinates of what was added to them."""
         corners = jnp.swapaxes(known.bases[1:], 1, 2) @ (self.weights @ known.bases[:-1])
         return CompleteNetwork(self, known.bases, corners)

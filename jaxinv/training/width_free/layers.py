@@ -52,8 +52,11 @@ class Start(Protocol):
         """W_1(0) on the range of the data, and what is known before the first step."""
         ...
 
-    def complete(self, key: Key[Array, ""], known: Known) -> "Complete":
-        """The layers as wholes, consistent with what is known: for the map of the network at its records."""
+    def complete(self, key: Key[Array, ""], known: Known, maps: bool) -> "Complete":
+        """The layers as wholes, consistent with what is known: for the network at its records, its whole map if `maps`.
+
+        Without, it need not know its `off_range_map` and its weights.
+        """
         ...
 
     def images(

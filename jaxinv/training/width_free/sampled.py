@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ...arrays import AnyArray, namespace
+from ...draws import normal
 from .layers import Known, in_use, nothing_known, turned
 
 
@@ -62,7 +63,7 @@ class Sampled(eqx.Module):
         other = jnp.where(forward, known.left[layer], known.right[layer])
         used, size = known.used[space], self.sizes[space]
         # numbers on coordinates come last: those before them do not depend on the capacity
-        normals = jax.random.normal(key, (for_triangle(most) + directions.size,))
+        normals = normal(key, (for_triangle(most) + directions.size,))
         beyond, across = jnp.split(normals, [for_triangle(most)])
         across = jnp.where(in_use(used, capacity)[:, None], across.reshape(directions.shape), 0)
         room, upper = jnp.zeros((capacity + most, most)), triangle(beyond, most, size - used)
@@ -71,9 +72,9 @@ class Sampled(eqx.Module):
         images = matrix @ directions + self.deviations[layer + 1] * fresh
         return images, jnp.minimum(used + count, size), known.bases[space]
 
-    def complete(self, key: Key[Array, ""], known: Known) -> "CompleteSample":
-        """The layers as wholes: what was never looked at is generated, see `complete`."""
-        return complete(self, key, known)
+    def complete(self, key: Key[Array, ""], known: Known, maps: bool) -> "CompleteSample":
+        """The layers as wholes: what was never looked at is generated, see `complete`; of its size alone where not."""
+        return (complete if maps else sized)(self, key, known)
 
 
 PROPOSALS = 8
@@ -122,13 +123,15 @@ def chi(normals: Float[AnyArray, "*shape numbers"], freedom: Any) -> Float[AnyAr
 class CompleteSample(eqx.Module):
     """Whole layers: `off_range` columns of W_1 and the layers above on the directions that those lead to.
 
-    Layer i takes capacity + n_i coordinates to capacity + n_{i+1}; `rest` is sum ||W_l(0)||_F^2 of what no direction
-    leads to. `order` are the coordinates of the last space that are there.
+    Layer i takes capacity + n_i coordinates to capacity + n_{i+1}, the first of which are its `corners`; `size` is
+    sum ||W_l(0)||_F^2 of all but W_1 on the range of the data. `order` are the coordinates of the last space that are
+    there. Without `off_range` and layers nothing is known of the map beside the range of the data.
     """
 
-    off_range: Float[Array, "coordinates off_range"]
+    off_range: Float[Array, "coordinates off_range"] | None
     layers: tuple[Float[Array, "_ _"], ...]
-    rest: Float[Array, ""]
+    corners: Float[Array, "layers capacity capacity"]
+    size: Float[Array, ""]
     order: Int[Array, " outputs"]
 
     def outputs(self, signals: Float[Array, "capacity rank"]) -> Float[Array, "outputs rank"]:
@@ -144,11 +147,8 @@ class CompleteSample(eqx.Module):
 
     def squared_norm(self, trained: Any) -> Float[Array, ""]:
         """sum_l ||W_l||_F^2."""
-        capacity = len(trained.first)
-        start = jnp.sum(self.off_range**2) + sum(jnp.sum(weight**2) for weight in self.layers) + self.rest
-        known = jnp.stack([weight[:capacity, :capacity] for weight in self.layers])
-        changed = jnp.sum((trained.share * known + trained.added) ** 2) - trained.share**2 * jnp.sum(known**2)
-        return trained.share**2 * start + changed + jnp.sum(trained.first**2)
+        crossed = 2 * trained.share * jnp.sum(self.corners * trained.added) + jnp.sum(trained.added**2)
+        return trained.share**2 * self.size + crossed + jnp.sum(trained.first**2)
 
     def weights(self, trained: Any) -> None:
         """None: they do not exist."""
@@ -170,7 +170,8 @@ def complete(sampled: Sampled, key: Key[Array, ""], known: Known) -> CompleteSam
     rows = sampled.sizes[1:] - jnp.round(jnp.trace(known.left, axis1=1, axis2=2)).astype(free.dtype)
     freedom = free[:, None] - jnp.arange(max(columns))[None, :]
     entries = sum(out * inn for out, inn in shapes)
-    normals = jax.random.normal(key, (entries + (freedom.size + len(rows)) * FOR_CHI,))
+    count = entries + (freedom.size + len(rows)) * FOR_CHI
+    normals = jax.lax.map(lambda half: normal(half, (-(-count // 2),)), jax.random.split(key)).ravel()[:count]
     generated = _pieces(normals, shapes)
     lengths = chi(normals[entries:].reshape(-1, FOR_CHI), jnp.concatenate([freedom.ravel(), rows * beyond]))
     diagonals, rest = lengths[: freedom.size].reshape(freedom.shape), lengths[freedom.size :]
@@ -197,9 +198,29 @@ def complete(sampled: Sampled, key: Key[Array, ""], known: Known) -> CompleteSam
         made.append(whole.at[:capacity, :capacity].add(known.start[layer]))
     off_range = sampled.deviations[0] * jnp.concatenate(gaussian(0))
     squares = jnp.where(rows * beyond > 0, (sampled.deviations[1:] * rest) ** 2, 0)
-    order = jnp.arange(min(sampled.signal_dim, capacity + news[-1]))
-    order = jnp.where(order < known.used[-1], order, capacity + order - known.used[-1])
-    return CompleteSample(off_range, tuple(made), jnp.sum(squares), order)
+    size = jnp.sum(off_range**2) + sum(jnp.sum(weight**2) for weight in made) + jnp.sum(squares)
+    corners = jnp.stack([weight[:capacity, :capacity] for weight in made])
+    return CompleteSample(off_range, tuple(made), corners, size, _order(sampled, known))
+
+
+def sized(sampled: Sampled, key: Key[Array, ""], known: Known) -> CompleteSample:
+    """Of what was never looked at the sum of squares alone: chi squared, as many numbers as it has."""
+    seen = [jnp.round(jnp.trace(each, axis1=1, axis2=2)).astype(sampled.sizes.dtype)
+            for each in (known.left, known.right)]  # fmt: skip
+    unseen = (sampled.sizes[1:] - seen[0]) * (sampled.sizes[:-1] - seen[1])
+    entries = jnp.concatenate([sampled.sizes[:1] * sampled.off_range, unseen])
+    lengths = chi(normal(key, (len(entries), FOR_CHI)), entries)
+    squares = jnp.where(entries > 0, (sampled.deviations * lengths) ** 2, 0)
+    size = jnp.sum(known.start**2) + jnp.sum(squares)
+    return CompleteSample(None, (), known.start, size, _order(sampled, known))
+
+
+def _order(sampled: Sampled, known: Known) -> Int[Array, " outputs"]:
+    """The coordinates in use of the last space, then new ones: as many as signal space has, or as can be there."""
+    layers, capacity, _ = known.start.shape
+    new = min(sampled.off_range + layers * capacity, sampled.signal_dim)
+    order = jnp.arange(min(sampled.signal_dim, capacity + new))
+    return jnp.where(order < known.used[-1], order, capacity + order - known.used[-1])
 
 
 def _pieces(numbers, shapes):

@@ -12,7 +12,7 @@ from ...problems.problem import Problem
 from ..descent import Descent
 from ..setup import Setup
 
-CAPACITIES = (32, 64, 128, 192, 256, 384, 512)
+CAPACITIES = (48, 96, 144, 192, 256, 384, 512)
 """Numbers of coordinates of a run, which goes on with the next where it finds no room."""
 
 FINEST = 1e-10
