@@ -44,7 +44,7 @@ def grids(preset):
                          {**LINE, "iterations": 1000}, method=RATE),
         "gradient": ji.Sweep({"gradient": ["implicit", "unrolled"], "iterations": numbers, "seed": [0]},
                              {**LINE, "power": 1.0, "smoothing": 0.01}, method=GRADIENT),
-        "learning": ji.Sweep({"power": powers, "seed": range(max(seeds // 2, 4))},
+        "learning": ji.Sweep({"power": powers, "seed": range(max(seeds // 3, 4))},
                              {**learned, **training, "smoothing": 1e-3, "rate": 0.03}, method=LEARNING),
     }  # fmt: skip
 
