@@ -91,7 +91,7 @@ def draw(runs):
     axes["length"].set(xscale="linear", xlim=(0, 400))
     axes["gain"].set(xscale="linear", yscale="linear")
     for axis in (axes["rate"].xaxis, axes["rate"].yaxis):
-        axis.set_minor_formatter("")
+        plots.plain_ticks(axis)
     plots.ticks_at(axes["gain"], range(len(powers)), [f"{power:g}" for power in powers])
     plots.ticks_at(axes["memory"], gradient["iterations"].values)
     for name in ("length", "rate", "memory"):
