@@ -192,7 +192,7 @@ def draw_steps(axes, fit, dense, colours, measurement_dim):
     axes.axvline(REGIME * measurement_dim, color=plots.REFERENCE, linewidth=0.8, linestyle=":")
     meanings = {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start", "+": "again, densely"}
     meanings |= {":": f"$d_w = {REGIME} m$", "": "×k (j): k seeds never there, j diverged"}
-    plots.explain(axes, meanings, ncols=2)
+    plots.explain(axes, meanings, ncols=2, frameon=True, edgecolor="none")
 
 
 def draw_rates(axes, fit, colours):
@@ -216,7 +216,9 @@ def draw_off(axes, off, flow, depth):
     off, flow = off.sel(depth=depth), flow.sel(depth=depth)
     colours = plots.colours_of("width", sorted({*off.width.values.tolist(), *flow.width.values.tolist()}), "plasma")
     lines, title = {"x": "gamma", "colour": "width", "colours": colours}, f"c  off the subspace, L = {depth}"
-    plots.bands(axes, statistics.quantile(flow.predicted_steps_to), style="--", **lines)
+    for run in (flow, off.sel(width=~off.width.isin(flow.width))):
+        predicted = statistics.quantile(run.predicted_steps_to)
+        plots.bands(axes, predicted, style="--", label=lambda width: f"$d_w$ = {width:,}", **lines)
     plots.bands(axes, off.steps_to, style="o", marker=4, label="", **lines)
     for width in flow.width.values:
         plots.dots(

@@ -44,7 +44,7 @@ def grids(preset):
                          {**LINE, "iterations": 1000}, method=RATE),
         "gradient": ji.Sweep({"gradient": ["implicit", "unrolled"], "iterations": numbers, "seed": [0]},
                              {**LINE, "power": 1.0, "smoothing": 0.01}, method=GRADIENT),
-        "learning": ji.Sweep({"power": powers, "seed": range(max(seeds // 2, 4))},
+        "learning": ji.Sweep({"power": powers, "seed": range(max(seeds // 3, 4))},
                              {**learned, **training, "smoothing": 1e-3, "rate": 0.03}, method=LEARNING),
     }  # fmt: skip
 
@@ -91,7 +91,7 @@ def draw(runs):
     axes["length"].set(xscale="linear", xlim=(0, 400))
     axes["gain"].set(xscale="linear", yscale="linear")
     for axis in (axes["rate"].xaxis, axes["rate"].yaxis):
-        axis.set_minor_formatter("")
+        plots.plain_ticks(axis)
     plots.ticks_at(axes["gain"], range(len(powers)), [f"{power:g}" for power in powers])
     plots.ticks_at(axes["memory"], gradient["iterations"].values)
     for name in ("length", "rate", "memory"):

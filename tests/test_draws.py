@@ -1,11 +1,13 @@
 """Random numbers do not depend on precision."""
 
+from functools import reduce
+
 import jax
 import numpy as np
 import pytest
 
 import jaxinv as ji
-from jaxinv.draws import normal
+from jaxinv.draws import normal, orthonormal, several
 
 from .helpers import SMALL
 
@@ -40,3 +42,21 @@ def test_keys_whose_numbers_depend_on_the_length_are_generated_in_their_shape():
     assert np.array_equal(normal(key, (7, 3)), jax.random.normal(key, (7, 3), np.float32))
     with jax.threefry_partitionable(False):
         assert np.array_equal(normal(KEY, (7, 3)), jax.random.normal(KEY, (7, 3), np.float32))
+
+
+def test_tags_are_folded_into_the_key_one_after_the_other():
+    for tags in [(5,), (5, 0), (1, 2, 3, 4), (1, 2, 3, 4, 5)]:
+        folded = reduce(jax.random.fold_in, tags, KEY)
+        assert np.array_equal(normal(KEY, (70, 60), *tags), jax.random.normal(folded, (70, 60), np.float32)), tags
+    root = jax.random.fold_in(KEY, 5)
+    made = several(KEY, 5, 6)
+    assert [jax.random.key_data(one).tolist() for one in made] == [
+        jax.random.key_data(jax.random.fold_in(root, i)).tolist() for i in range(6)
+    ]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_orthonormal_columns_are_the_same_bits_compiled_or_not(wide):
+    with jax.enable_x64(wide):
+        compiled = jax.jit(lambda key: orthonormal(key, 30, 4, 1))(KEY)
+        assert np.array_equal(orthonormal(KEY, 30, 4, 1), compiled)

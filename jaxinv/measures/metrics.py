@@ -140,7 +140,7 @@ def _oracle_distance(coordinates, matrix):
 
 
 def _effective_rank(coordinates, matrix):
-    return entropy_rank(jnp.linalg.svd(finite(matrix), compute_uv=False))
+    return entropy_rank(singular_values(finite(matrix)))
 
 
 def _noise_sensitivity(coordinates, matrix):
@@ -275,4 +275,23 @@ def spectral_norm(matrix: Float[Array, "_ _"]) -> Float[Array, ""]:
     size = jnp.max(jnp.abs(matrix))
     unit = finite(matrix) / jnp.where(size == 0, 1, size)
     gram = unit.T @ unit if matrix.shape[0] >= matrix.shape[1] else unit @ unit.T
-    return size * jnp.sqrt(jnp.linalg.eigvalsh(gram)[-1])
+    return size * jnp.sqrt(_eigenvalues(gram)[-1])
+
+
+def _one_by_one(decompose):
+    """`decompose`, on a CPU of many matrices one after the other.
+
+    Decomposed together their threads would wait for each other for ever once a second device does the same.
+    """
+    of_one = jax.custom_batching.custom_vmap(decompose)
+
+    @of_one.def_vmap
+    def of_many(_, batched, matrices):
+        one_by_one, together = partial(jax.lax.map, of_one), jax.vmap(decompose)
+        return jax.lax.platform_dependent(matrices, cpu=one_by_one, default=together), batched[0]
+
+    return of_one
+
+
+singular_values = _one_by_one(lambda matrix: jnp.linalg.svd(matrix, compute_uv=False))
+_eigenvalues = _one_by_one(lambda matrix: jnp.linalg.eigvalsh(matrix))

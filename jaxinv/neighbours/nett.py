@@ -8,9 +8,8 @@ a minimiser of
 N a residual network that was trained to give what a clean image differs by: N(FBP(y)) = x - FBP(y), N(x) = 0. The same
 weights, used once, are the post-processing network FBP(y) + N(FBP(y)), whose image need not explain y. Their programs
 [read] alternate explicit steps on the data and on R; `minimised` alternates too, the step on the data taken to its end
-[ours]: explicit steps need of the order of 1/alpha iterations, too many where alpha falls with the noise. Training
-images have a part of their artifacts, any part, as the minimisers do [read in one of their programs], and [ours] white
-noise beside; without it minimisers are far worse than images on the way there.
+[ours]: explicit steps need of the order of 1/alpha iterations, too many where alpha falls with the noise. [ours], too:
+white noise beside the artifacts in training; without it minimisers are far worse than images on the way there.
 
 Images are rows of size^2 numbers, samples first, as in `problems.imaging`. Sizes and numbers are [ours].
 """
@@ -37,7 +36,7 @@ SOLVERS = ("fbp", "tv", "post", "nett")
 """What is compared: filtered back-projection, total variation, the network used once, and NETT."""
 
 PICTURED = 0.01
-"""The relative noise of the pictures."""
+"""The relative noise of the pictures, at which methods are tuned and compared."""
 
 SMOOTHING = 0.01
 """That of the total variation."""
@@ -132,20 +131,19 @@ def trained(
 ) -> tuple[Encoder, Float[Array, " steps"]]:
     """The network after `steps` of Adam, its rate falling from RATE to 0 as a cosine, and the loss of each step.
 
-    The loss is the mean square of N(input) - (image - input). Inputs lie anywhere between a clean image and its
-    filtered back-projection from noisy measurements; a random half of them have white noise in addition.
+    The loss is the mean square of N(input) - (image - input). Inputs are filtered back-projections of noisy
+    measurements and clean images in turn; a random half of both have white noise in addition.
     """
     operator, back = (jnp.asarray(each, jnp.float32) for each in (given.operator, given.back_projection))
     clean = jnp.asarray(images, jnp.float32)
     adam: Any = optax.adam(optax.cosine_decay_schedule(RATE, steps))
 
     def loss(network, key):
-        which, level, noise, mixed, strength, chosen, white = jax.random.split(key, 7)
+        which, level, noise, strength, chosen, white = jax.random.split(key, 6)
         x = clean[jax.random.randint(which, (BATCH,), 0, len(clean))]
         levels = TRAINING_NOISE * jax.random.uniform(level, (BATCH, 1), jnp.float32)
         directions = jax.random.normal(noise, (BATCH, len(operator)), jnp.float32)
-        share = jax.random.uniform(mixed, (BATCH, 1), jnp.float32)
-        seen = x + share * (measured(directions, operator, x, levels) @ back.T - x)
+        seen = jnp.where(jnp.arange(BATCH)[:, None] % 2 == 0, measured(directions, operator, x, levels) @ back.T, x)
         strengths = WHITE_NOISE * jax.random.uniform(strength, (BATCH, 1), jnp.float32)
         strengths = jnp.where(jax.random.bernoulli(chosen, shape=(BATCH, 1)), strengths, 0)
         seen = seen + strengths * jax.random.normal(white, x.shape, jnp.float32)
@@ -214,7 +212,7 @@ def study(
     """One network, trained on `training` phantoms of ellipses, and what SOLVERS make of `tests` others of each shape.
 
     `levels` are relative noises, the first of them 0, and alpha = c level, with c `tuned` among FACTORS on half as many
-    phantoms more at every second level, for total variation and NETT each: `factor`. Means over phantoms, of axes
+    phantoms more at the noise PICTURED, for total variation and NETT each: `factor`. Means over phantoms, of axes
     (shape, solver, level): `error`, relative; `psnr`, in dB, over the largest value of the phantom; `misfit`, ||A x -
     y|| over ||A xbar||. `distance`, (level,): of NETT's images of ellipses from those without noise, over ||xbar||.
     `picture`, (shown, row, column): a phantom of ellipses, and what SOLVERS make of it, by the level next to PICTURED.
@@ -233,7 +231,7 @@ def study(
     }
     known = phantoms(held_out, max(1, tests // 2))
     noise, tuning = (normal(key, (rows, len(given.operator))) for key, rows in ((noise, tests), (tuning, len(known))))
-    factor = {name: tuned(solve[name], tuning, given, known, at[1::2], FACTORS[name]) for name in solve}
+    factor = {name: tuned(solve[name], tuning, given, known, jnp.array([PICTURED]), FACTORS[name]) for name in solve}
     true = jnp.stack([phantoms(test, tests, shape) for shape in imaging.SHAPES])
 
     def solved(phantoms, level):

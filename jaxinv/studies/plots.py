@@ -260,9 +260,12 @@ def save(figure: Any, stem: Path) -> dict[Path, str]:
 
     The layout is found once.
     """
+    import matplotlib
+
     digests = {}
     for kind in ("png", "pdf"):
         path = stem.with_name(f"{stem.name}.{kind}")
         digests[path] = write(path, partial(figure.savefig, format=kind))
-        figure.set_layout_engine("none")
+        with matplotlib.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)  # "none" leaves an engine, for which all is gone through once more
     return digests

@@ -1,7 +1,8 @@
 """Running a grid: what is stored is found, the rest is computed block after block, and all of it is labelled."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 
 from ..arrays import host_device
+from ..measures.records import choose
 from ..networks.own import as_given
 from ..registry import REGISTRIES
 from ..training.dense import Dense
@@ -86,15 +88,15 @@ def run_sweep(
         check(cell)
     report = progress or _silent
     report(len(values), len(plans), f"{len(values)} cells found")
-    built, changed = Built(), Built()
+    changed = Built()
     index = {id(plan): i for i, plan in enumerate(plans)}
-    with _Sharing(kept) as files:
+    with _Sharing(kept) as files, _Ahead(devices, layout) as ahead:
         missing = [plan for i, plan in enumerate(plans) if i not in values]
-        cut = blocks if method is None else method_blocks
+        cut = method_blocks if method is not None else lambda *given: ahead.of(list(blocks(*given)))
         for block, each in cut(missing, len(devices), layout):
             if method is None:
                 tell = partial(_tell, report, len(values), len(plans))
-                batch = _run_block(block, built, changed, devices, each, tell, made_by)
+                batch = _run_block(block, ahead.setups(block), changed, devices, each, tell, made_by)
             else:
                 batch = _call_method(block, devices, each, layout.most > 1, made_by)
             made = batch.by_cell()
@@ -104,6 +106,58 @@ def run_sweep(
             values |= {index[id(plan)]: cell for plan, cell in zip(block, made, strict=True)}
             report(len(values), len(plans), "done")
     return label(sweep, [plan.cell for plan in plans], [values[i] for i in range(len(plans))], devices)
+
+
+class _Ahead:
+    """Builds setups, and on a CPU has the program that the next shape of cells needs compiled beside the training.
+
+    Compiling takes one core. What goes wrong there goes wrong again in the run itself, which says so.
+    """
+
+    def __init__(self, devices: Sequence[Any], layout: Layout):
+        self.devices, self.compiles = devices, layout.most == 1
+        self.built, self.kept = Built(), dict[int, list[Setup]]()
+        self.beside = ThreadPoolExecutor(max_workers=1)
+        self.compiling: Future | None = None
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.beside.shutdown(cancel_futures=True)
+
+    def of(self, cut: Sequence[tuple[list[Plan], int]]) -> Iterator[tuple[list[Plan], int]]:
+        """The blocks that were `cut`, each once its program is there, or nobody compiles it."""
+        shape = None
+        for i, (block, each) in enumerate(cut):
+            if block[0].shape != shape:
+                shape = block[0].shape
+                if self.compiling is not None:
+                    wait([self.compiling])
+                following = next((later for later, _ in cut[i:] if later[0].shape != shape), None)
+                if self.compiles and following is not None and following[0].engine == "dense":
+                    self._compile(following)
+            yield block, each
+
+    def setups(self, block: Sequence[Plan]) -> list[Setup]:
+        """The setups of a block, which may have been built before."""
+        if id(block) in self.kept:
+            return self.kept.pop(id(block))
+        return [build_at(plan.cell, plan.precision, self.built, plan.engine) for plan in block]
+
+    def _compile(self, block: list[Plan]) -> None:
+        try:
+            setups = self.kept[id(block)] = self.setups(block)
+        except Exception:  # raised again in its turn, once the cells before it are stored
+            return
+        sweep, groups = block[0].cell.sweep, [[setups[i] for i in members] for members in alike(setups)]
+        engine = Dense(self.devices, width=block[0].width, reduce=sweep.reduce)
+
+        def compile_all():
+            for group in groups:
+                engine.compile_for(group, choose(sweep.metrics, group[0].problem, group[0].network))
+
+        self.compiling = self.beside.submit(compile_all)
 
 
 class _Sharing:
@@ -177,10 +231,9 @@ _known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def _run_block(
-    block: Sequence[Plan], built: Built, changed: Built, devices, each: int, progress, made_by: str
+    block: Sequence[Plan], setups: Sequence[Setup], changed: Built, devices, each: int, progress, made_by: str
 ) -> Batch:
     sweep = block[0].cell.sweep
-    setups = [build_at(plan.cell, plan.precision, built, plan.engine) for plan in block]
     engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce, shared=changed.get)
     if block[0].engine in WIDTH_FREE:
         flow = block[0].engine == "gradient_flow"

@@ -19,7 +19,7 @@ from .decay import check_decay
 from .descent import State, advance, start
 from .devices import SPLIT, mesh_of, on_each, release_programs, stack
 from .engine import Progress
-from .precision import check_float32, decay_per_step
+from .precision import check_float32, decay_per_step, run_settings
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
 from .setup import Setup, Standing, check_fit
 
@@ -116,7 +116,7 @@ class Dense:
     def advance(self, block: Block, steps: Sequence[int], chosen: Chosen) -> tuple[Block, dict[str, np.ndarray]]:
         """The block after so many more `steps`, one number for each record, and what is `chosen` at those.
 
-        Arrays, records first, then setups. At most RECORDS of them.
+        Arrays, records first, then setups. At most RECORDS of them; none compiles the program and leaves the block.
         """
         count, after = len(steps), block.steps + np.cumsum(steps)
         factors = np.ones((len(block.filled), RECORDS), block.batch.coordinates.targets.dtype)
@@ -127,7 +127,12 @@ class Dense:
             name: np.asarray(value, np.float64)[: len(block.setups), :count].swapaxes(0, 1)
             for name, value in jax.device_get(records).items()
         }
-        return replace(block, state=_split(state, block.mesh), steps=int(after[-1])), there
+        return replace(block, state=_split(state, block.mesh), steps=block.steps + int(sum(steps))), there
+
+    def compile_for(self, setups: Sequence[Setup], chosen: Chosen) -> None:
+        """Have the program compiled that `setups` need, by a call that trains nothing; it is kept for the next call."""
+        with run_settings():
+            self.advance(self.prepare(setups), [], chosen)
 
     def standing(self, block: Block) -> list[Standing]:
         """Where each setup stands, on the host: what `resume` goes on from."""

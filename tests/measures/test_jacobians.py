@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxinv as ji
-from jaxinv.measures.metrics import LOCAL, WORST
+from jaxinv.measures.metrics import LOCAL, WORST, entropy_rank, singular_values, spectral_norm
 from jaxinv.measures.view import POINTS, local_points
 from jaxinv.networks.layers import ActivatedNetwork
 from jaxinv.problems.coordinates import plain_coordinates
@@ -125,3 +125,14 @@ def test_a_network_whose_jacobian_is_no_number_fails_its_metrics():
     found = ji.measure(problem, network)
     assert all(np.isnan(found[name]) for name in (*LOCAL, *WORST))
     assert np.isfinite(found["regression_error"])
+
+
+@pytest.mark.parametrize("value", [spectral_norm, lambda matrix: entropy_rank(singular_values(matrix))])
+def test_many_matrices_are_decomposed_one_after_the_other_on_a_cpu(value):
+    """Together, two devices that do so at a time wait for each other for ever."""
+    many = jax.random.normal(KEY, (4, 3, 5))
+    compiled = jax.jit(jax.vmap(value))
+    text = compiled.lower(many).as_text()
+    assert 'num_batch_dims = "0"' in text
+    assert 'num_batch_dims = "1"' not in text
+    np.testing.assert_allclose(compiled(many), [value(one) for one in many], rtol=1e-12)

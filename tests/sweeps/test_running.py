@@ -1,5 +1,6 @@
 """Running a grid: its numbers do not depend on how it is run, and what is stored is not run again."""
 
+import threading
 import time
 from typing import Any
 
@@ -137,6 +138,38 @@ def test_a_second_grid_of_the_same_shape_does_not_compile_again():
     first = run([0.0, 0.1], range(2))
     assert first == 1
     assert run([0.0, 0.02, 0.3], range(5, 8)) == first
+
+
+def test_the_program_of_each_next_shape_is_compiled_beside_the_training_and_used(monkeypatch):
+    compiled: Any = dense.advance_block
+    compile_for, beside = dense.Dense.compile_for, []
+
+    def counted(*given):
+        compile_for(*given)
+        beside.append((threading.current_thread() is threading.main_thread(), compiled._cache_size()))
+
+    monkeypatch.setattr(dense.Dense, "compile_for", counted)
+    compiled.clear_cache()
+    ji.run_sweep(small_sweep(axes={"width": [41, 42, 43], "seed": [0, 1]}))
+    assert len(beside) == 2
+    assert not any(main for main, _ in beside)
+    assert compiled._cache_size() == 3
+
+
+def test_a_builder_that_fails_on_a_later_shape_does_not_lose_the_cells_before_it(tmp_path):
+    def network(key, problem, *, width):
+        if width == 30 and not is_traced(problem.signals):
+            raise OSError("no such weights")
+        return ji.layer_product(key, problem, width=width, depth=2)
+
+    def sweep(widths):
+        return ji.Sweep(axes={"width": widths}, fixed=DATA, steps=20, network=network)
+
+    with pytest.raises(OSError, match="no such weights"):
+        ji.run_sweep(sweep([25, 30]), tmp_path)
+    seen = []
+    ji.run_sweep(sweep([25]), tmp_path, progress=lambda done, total, what: seen.append(done))
+    assert seen[0] == 1
 
 
 def held_out_error(coordinates, network):

@@ -49,12 +49,20 @@ class Kept(eqx.Module):
 
 
 class Signals(eqx.Module):
-    """What runs through the layers: inputs of those above W_1, slopes at their outputs, slopes at the output of W_1."""
+    """What runs through the layers: what each puts out, W_1 first, and the slopes there."""
 
-    inputs: Float[Array, "layers capacity rank"]
-    slopes: Float[Array, "layers capacity rank"]
-    first_slope: Float[Array, "capacity rank"]
-    output: Float[Array, "capacity rank"]
+    forward: Float[Array, "spaces capacity rank"]
+    backward: Float[Array, "spaces capacity rank"]
+
+    @property
+    def inputs(self) -> Float[Array, "layers capacity rank"]:
+        """Of the layers above W_1."""
+        return self.forward[:-1]
+
+    @property
+    def slopes(self) -> Float[Array, "layers capacity rank"]:
+        """At the outputs of the layers above W_1."""
+        return self.backward[1:]
 
 
 class Standing(eqx.Module):
@@ -167,7 +175,7 @@ def slopes_of(task: Task, trained: Trained, signals: Signals) -> Any:
     """The gradient of misfit and penalty."""
     decay = task.descent.weight_decay
     return Trained(
-        signals.first_slope @ task.inputs.T + decay * trained.first,
+        signals.backward[0] @ task.inputs.T + decay * trained.first,
         signals.slopes @ signals.inputs.swapaxes(1, 2) + decay * trained.added,
         decay * trained.share,
     )
@@ -182,7 +190,7 @@ def signals_of(task: Task, known: Known, trained: Trained) -> Signals:
     backward = [forward[-1] - task.targets]
     for weight in weights[::-1]:
         backward.append(weight.T @ backward[-1])
-    return Signals(jnp.stack(forward[:-1]), jnp.stack(backward[-2::-1]), backward[-1], forward[-1])
+    return Signals(jnp.stack(forward), jnp.stack(backward[::-1]))
 
 
 def with_leak(task: Task, now: Standing) -> Standing:
@@ -192,31 +200,28 @@ def with_leak(task: Task, now: Standing) -> Standing:
     network do not count.
     """
     signals, known = now.signals, now.known
-    outputs, into = _reached(signals)
-    steepest = jnp.maximum(now.steepest, into)
-    forward, backward = _scales(task, now.trained.share, outputs, into, steepest)
+    sizes = _sizes(signals.forward), _sizes(signals.backward)
+    steepest = jnp.maximum(now.steepest, sizes[1][:-1])
+    forward, backward = _scales(task, now.trained.share, *sizes, steepest)
     unseen = forward * _sizes(signals.inputs - known.right @ signals.inputs)
     unseen_slopes = backward * _sizes(signals.slopes - known.left @ signals.slopes)
     leak = jnp.max(jnp.maximum(unseen, unseen_slopes))
-    lost = ~jnp.isfinite(outputs[-1] + jnp.sum(_sizes(signals.inputs)) + jnp.sum(_sizes(signals.slopes)))
+    lost = ~jnp.isfinite(jnp.sum(sizes[0] + sizes[1]))
     return eqx.tree_at(
         lambda s: (s.steepest, s.leak, s.time), now,
         (steepest, jnp.where(lost, 0.0, leak), jnp.where(lost, NEVER, now.time)),
     )  # fmt: skip
 
 
-def _reached(signals: Signals):
-    """The sizes of what the layers put out, and of the slopes at what they take in."""
-    outputs = jnp.append(_sizes(signals.inputs)[1:], jnp.linalg.norm(signals.output))
-    return outputs, jnp.append(jnp.linalg.norm(signals.first_slope), _sizes(signals.slopes)[:-1])
-
-
 def _sizes(matrices):
     return jnp.sqrt(jnp.sum(matrices**2, axis=(1, 2)))
 
 
-def _scales(task: Task, share, outputs, into, steepest):
-    """What a unit of unseen signal counts in each layer: forward of its `outputs`, backward of the slopes `into` it."""
+def _scales(task: Task, share, forward, backward, steepest):
+    """What a unit of unseen signal counts in each layer above W_1: forward of what it puts out, backward of the slopes
+    at what it takes in. `forward` and `backward` are the sizes of the signals.
+    """
+    outputs, into = forward[1:], backward[:-1]
     tiny = jnp.sqrt(jnp.finfo(outputs.dtype).tiny)  # a gain over it is finite: infinity times no signal is NaN
     gains = jnp.abs(share) * task.start.gains
     return gains[:, 0] / jnp.maximum(outputs, tiny), gains[:, 1] / jnp.maximum(jnp.sqrt(into * steepest), tiny)
@@ -226,7 +231,8 @@ def reveal(task: Task, now: Standing) -> Standing:
     """A pass forward and one back, each layer looking at what it meets."""
     trained, layers = now.trained, len(now.known.start)
     floor = LEFT_OVER * task.tolerance
-    forward, backward = _scales(task, trained.share, *_reached(now.signals), now.steepest)
+    sizes = _sizes(now.signals.forward), _sizes(now.signals.backward)
+    forward, backward = _scales(task, trained.share, *sizes, now.steepest)
     key = jax.random.fold_in(task.key, now.looks)
 
     def visit(turn, carry):

@@ -113,6 +113,17 @@ def test_the_trained_map_is_what_was_recorded():
     assert np.isnan(run.metrics["balancedness"]).all()
 
 
+def test_the_loss_alone_needs_the_size_of_what_nobody_looked_at_and_no_map():
+    """Chi squared: it differs from the sum over generated layers as two draws of one law do."""
+    alone, whole = (ji.run_sweep(sweep(metrics=names)) for names in (["regression_error"], KNOWN))
+    np.testing.assert_array_equal(alone.regression_error, whole.regression_error)
+    gap, decay = alone.loss - whole.loss, alone.weight_decay / 2
+    # entries have the variance 1 / fan-in, in layers of 14, d_w and d_w columns
+    spread = (2 * 2 * (alone.width / 14 + 1 + 30 / alone.width)) ** 0.5
+    assert np.all(np.abs(gap) <= 5 * decay * spread)
+    assert np.all(gap != 0)
+
+
 def test_a_cell_by_itself_is_that_of_the_sweep():
     one = sweep(axes={"width": [1000], "seed": [1]})
     problem, network, descent = ji.build(one.cells()[0])
