@@ -118,7 +118,7 @@ class Dense:
 
         Arrays, records first, then setups. At most RECORDS of them; none compiles the program and leaves the block.
         """
-        count, after = len(steps), block.steps + np.cumsum(steps)
+        count, after = len(steps), block.steps + np.cumsum(np.asarray(steps, np.int64))
         factors = np.ones((len(block.filled), RECORDS), block.batch.coordinates.targets.dtype)
         factors[:, :count] = cast(self._factors(block, after)[block.filled], factors.dtype)
         padded = np.pad(np.asarray(steps, np.int64), (0, RECORDS - count))
