@@ -216,9 +216,10 @@ def draw_off(axes, off, flow, depth):
     off, flow = off.sel(depth=depth), flow.sel(depth=depth)
     colours = plots.colours_of("width", sorted({*off.width.values.tolist(), *flow.width.values.tolist()}), "plasma")
     lines, title = {"x": "gamma", "colour": "width", "colours": colours}, f"c  off the subspace, L = {depth}"
-    for run in (flow, off.sel(width=~off.width.isin(flow.width))):
-        predicted = statistics.quantile(run.predicted_steps_to)
-        plots.bands(axes, predicted, style="--", label=lambda width: f"$d_w$ = {width:,}", **lines)
+    for run, named in ((flow, ()), (off, flow.width)):
+        predicted, words = statistics.quantile(run.predicted_steps_to), lambda width: f"$d_w$ = {width:,}"
+        label = lambda width, named=named: "" if width in named else words(width)  # noqa: E731
+        plots.bands(axes, predicted, style="--", label=label, **lines)
     plots.bands(axes, off.steps_to, style="o", marker=4, label="", **lines)
     for width in flow.width.values:
         plots.dots(

@@ -20,8 +20,13 @@ SMALL = {"signal_dim": 16, "measurement_dim": 8, "subspace_dim": 2, "samples": 5
 AXES = {
     "fit": {"depth": [2, 3], "width": [14, 512, 2**20], "step_rule": ["default", "stable"], "seed": range(4, 8)},
     "dense": {"depth": [2, 3], "width": [512], "seed": range(4, 8)},
-    "off": {"depth": [2], "width": [64], "gamma": [0.1, 0.2], "seed": range(3)},
-    "flow": {"depth": [2], "width": [64, 4096], "gamma": [0.03, 0.1, 0.2], "seed": range(3)},
+    "off": {
+        "depth": [2],
+        "width": [64],
+        "gamma": [0.1, 0.2],
+        "seed": range(10),
+    },  # medians of other weights: of few seeds they are 4% apart
+    "flow": {"depth": [2], "width": [64, 4096], "gamma": [0.03, 0.1, 0.2], "seed": range(10)},
 }
 WIDE = 2**20
 
@@ -58,13 +63,13 @@ def put(value, **point):
 
 
 def test_the_presets_reach_a_width_of_a_million(experiment):
-    for preset, cells in (("quick", (216, 16, 16, 18)), ("paper", (2176, 48, 216, 256))):
+    for preset, cells in (("quick", (216, 16, 16, 18)), ("paper", (2176, 48, 108, 256))):
         made = experiment.grids(preset)
         assert tuple(len(grid.cells()) for grid in made.values()) == cells
         assert made["fit"].axes["width"][-1] == made["flow"].axes["width"][-1] == WIDE
     grids = experiment.grids("paper")
     steps = {cell.arguments["network"]["width"]: cell.steps for cell in grids["fit"].cells()}
-    assert [steps[2**k] for k in (6, 8, 9, 10, 11, 20)] == [3000, 2343, 1171, 585, 300, 300]
+    assert [steps[2**k] for k in (6, 8, 9, 10, 11, 20)] == [3000, 1171, 585, 292, 160, 160]
     assert all(len(cell.record_steps) == 101 for cell in grids["off"].cells())
 
 
