@@ -3,6 +3,7 @@
 import enum
 import math
 from functools import partial, reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +87,7 @@ def orthonormal(key: Key[Array, ""], rows: int, columns: int, *tags: int) -> Flo
     """
     entries = normal(key, (rows, columns), *tags)
     # SciPy's LAPACK, which JAX calls on a CPU too: the same bits, and nothing is compiled for each shape
-    q, r = qr(entries, mode="economic") if isinstance(entries, np.ndarray) else jnp.linalg.qr(entries)
+    made: Any = qr(entries, mode="economic") if isinstance(entries, np.ndarray) else jnp.linalg.qr(entries)
+    q, r = made
     xp = namespace(q)
     return q * xp.where(xp.diagonal(r) < 0, -1, 1)[None, :].astype(q.dtype)
