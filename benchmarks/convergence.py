@@ -45,8 +45,8 @@ def grids(preset):
     def decayed(depth, width, gamma, seeds):
         return {"depth": depth, "width": width, "gamma": gamma, "seed": range(seeds)}
 
-    def steps(width):  # a third more than the slowest depth takes to the lowest level, the narrowest apart
-        return min(most, max(160, 300_000 // max(width, 1)))
+    def steps(width):  # twice as many as the slowest depth takes to the lowest level, or more
+        return min(most, max(300, 300_000 // max(width, 1)))
 
     def records(steps):
         return np.unique(np.rint([*range(0, 40, 2), *np.geomspace(40, steps, 60)]).astype(int)).tolist()
@@ -217,8 +217,8 @@ def draw_off(axes, off, flow, depth):
     colours = plots.colours_of("width", sorted({*off.width.values.tolist(), *flow.width.values.tolist()}), "plasma")
     lines, title = {"x": "gamma", "colour": "width", "colours": colours}, f"c  off the subspace, L = {depth}"
     for run, named in ((flow, ()), (off, flow.width)):
-        predicted, words = statistics.quantile(run.predicted_steps_to), lambda width: f"$d_w$ = {width:,}"
-        label = lambda width, named=named: "" if width in named else words(width)  # noqa: E731
+        predicted = statistics.quantile(run.predicted_steps_to)
+        label = lambda width, named=named: "" if width in named else f"$d_w$ = {width:,}"  # noqa: E731
         plots.bands(axes, predicted, style="--", label=label, **lines)
     plots.bands(axes, off.steps_to, style="o", marker=4, label="", **lines)
     for width in flow.width.values:

@@ -69,7 +69,7 @@ def test_the_presets_reach_a_width_of_a_million(experiment):
         assert made["fit"].axes["width"][-1] == made["flow"].axes["width"][-1] == WIDE
     grids = experiment.grids("paper")
     steps = {cell.arguments["network"]["width"]: cell.steps for cell in grids["fit"].cells()}
-    assert [steps[2**k] for k in (6, 8, 9, 10, 11, 20)] == [3000, 1171, 585, 292, 160, 160]
+    assert [steps[2**k] for k in (6, 8, 9, 10, 11, 20)] == [3000, 1171, 585, 300, 300, 300]
     assert all(len(cell.record_steps) == 101 for cell in grids["off"].cells())
 
 
