@@ -13,7 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from ..arrays import is_traced
 from ..checks import ArgumentError, check_known, fail, shown
-from ..training.devices import SPLIT, mesh_of, release_programs, stack
+from ..training.devices import COMPILER_OPTIONS, SPLIT, mesh_of, release_programs, stack
 from ..training.precision import run_settings
 from .keyed import Keyed, same_call
 
@@ -207,7 +207,7 @@ def _batched(method: Method, call: Keyed, given, devices: Sequence[Any], each: i
     return {name: np.asarray(array)[order] for name, array in made.items()}
 
 
-@partial(jax.jit, static_argnames=("call", "mesh", "together"))
+@partial(jax.jit, static_argnames=("call", "mesh", "together"), compiler_options=COMPILER_OPTIONS)
 def _compute(call: Keyed, mesh: Mesh, count: Any, batch: Any, together: bool) -> Any:
     """What `call` gives of the first `count` of the stacked arguments on each device, or of all of them `together`."""
 

@@ -17,7 +17,7 @@ from ..networks.own import as_given
 from ..networks.padding import cut_width, pad_width
 from .decay import check_decay
 from .descent import State, advance, start
-from .devices import SPLIT, mesh_of, on_each, release_programs, stack
+from .devices import COMPILER_OPTIONS, SPLIT, mesh_of, on_each, release_programs, stack
 from .engine import Progress
 from .precision import check_float32, decay_per_step, run_settings
 from .reduction import Reduced, in_problem_coordinates, reduce_setup, with_off_range
@@ -209,7 +209,7 @@ def view(reduced: Reduced, network: Any, factor: Any) -> View:
     return view_of_weights(reduced.coordinates, with_off_range(reduced, network, factor))
 
 
-@partial(jax.jit, static_argnames=("mesh", "chosen"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("mesh", "chosen"), donate_argnames="state", compiler_options=COMPILER_OPTIONS)
 def advance_block(
     mesh: Mesh, batch: Reduced, state: State, count: Any, steps: Any, factors: Any, chosen: Chosen
 ) -> tuple[State, Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from ...measures.metrics import ANY_NETWORK
 from ...measures.records import Chosen, recorder
 from ...measures.view import View
 from ...problems.coordinates import Coordinates
-from ..devices import mesh_of, on_each, release_programs, stack
+from ..devices import COMPILER_OPTIONS, mesh_of, on_each, release_programs, stack
 from ..engine import Progress
 from ..setup import Setup
 from . import flow
@@ -112,11 +112,8 @@ class WidthFree:
         return found, left
 
 
-SMALL = {"xla_cpu_use_fusion_emitters": False}
-QUICKLY = {**SMALL, "xla_backend_optimization_level": "0"}
-"""How programs are compiled: with the older emitters in half the time and a tenth of the memory, and no slower here;
-without optimisation where a program is called once a run.
-"""
+ONCE = {**COMPILER_OPTIONS, "xla_backend_optimization_level": "0"}
+"""How a program is compiled that is called once a run: without optimisation."""
 
 
 class Runs(eqx.Module):
@@ -127,7 +124,7 @@ class Runs(eqx.Module):
     done: Int[Array, ""]
 
 
-@partial(jax.jit, static_argnames=("mesh", "capacity", "flows"), compiler_options=SMALL)
+@partial(jax.jit, static_argnames=("mesh", "capacity", "flows"), compiler_options=COMPILER_OPTIONS)
 def follow_block(
     mesh: Mesh, batch: Prepared, step: Any, tolerance: Any, capacity: int, flows: bool, runs: Runs | None
 ) -> Runs:
@@ -156,7 +153,7 @@ def follow_block(
     return on_each(mesh, one, batch, runs)
 
 
-@partial(jax.jit, static_argnames=("mesh", "chosen", "ends"), compiler_options=QUICKLY)
+@partial(jax.jit, static_argnames=("mesh", "chosen", "ends"), compiler_options=ONCE)
 def record_block(mesh: Mesh, batch: Prepared, runs: Runs, chosen: Chosen, ends: bool) -> Any:
     """What is `chosen` at the records of every setup, how its network `ends`, and how it was held."""
     maps = ends or not set(chosen) <= set(ANY_NETWORK)
