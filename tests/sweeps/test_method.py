@@ -297,6 +297,15 @@ def test_a_cell_is_named_by_the_source_of_the_function_and_what_it_reads(tmp_pat
     assert run()[1] == 2
 
 
+def test_what_a_function_without_source_reads_may_change_between_two_runs():
+    names: dict[str, Any] = {"SCALE": 1.0}
+    exec("def method(x):\n    return {'y': SCALE * x}\n", names)
+    sweep = ji.Sweep({"x": [1.0, 2.0]}, method=ji.Method(names["method"], batched=("x",)))
+    first = ji.run_sweep(sweep)
+    names["SCALE"] = 3.0
+    assert np.array_equal(ji.run_sweep(sweep).y, 3 * first.y)
+
+
 def test_what_has_finished_is_stored_when_a_later_cell_fails(tmp_path):
     def fails(seed):
         if seed == 3:
