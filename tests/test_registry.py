@@ -119,6 +119,27 @@ def test_an_entry_registered_again_is_run_again_and_the_old_one_is_not_compiled_
     assert all(a == pytest.approx(b, rel=1e-12) for a, b in [ends[0], ends[1]])  # by name or through the builder
 
 
+@pytest.mark.parametrize("batched", [(), ("x",)])
+def test_a_method_that_names_an_entry_runs_again_where_it_is_registered_anew(tmp_path, batched):
+    def method(x):
+        key = jax.random.key(0)
+        problem = ji.subspace_problem(key, **SMALL)
+        network = ji.layer_product(key, problem, width=6, depth=2, activation="mine")
+        return {"y": x * jnp.sum(network(problem.measurements) ** 2)}
+
+    def run(entry):
+        ji.register("activation", "mine", entry)
+        return found(ji.Sweep({"x": [1.0, 2.0]}, method=ji.Method(method, batched=batched)), tmp_path)
+
+    first, _ = run(swish)
+    second, already = run(jnp.tanh)
+    assert already == 0
+    assert (abs(first.y - second.y) > 1e-6).all()
+    again, already = run(swish)
+    assert already == 2
+    assert np.array_equal(again.y, first.y)
+
+
 @pytest.mark.parametrize("by_name", [True, False])
 def test_what_an_entry_reads_is_part_of_it(tmp_path, monkeypatch, by_name):
     ends = []

@@ -25,9 +25,10 @@ class Activation:
 
     @property
     def fixes_zero(self) -> bool:
-        """Whether zero stays zero: then layers can be padded with zeros."""
+        """Whether zero stays zero, with a finite slope, as that is multiplied by 0: then zeros can pad layers."""
         with jax.ensure_compile_time_eval():
-            return float(self.function(jnp.zeros(()))) == 0
+            value, slope = jax.value_and_grad(lambda z: jnp.asarray(self.function(z), float))(jnp.zeros(()))
+            return float(value) == 0 and bool(jnp.isfinite(slope))
 
 
 NODES = 100

@@ -75,6 +75,7 @@ class TrainedMap(eqx.Module):
     width: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
     is_linear: ClassVar[bool] = True
+    is_product: ClassVar[bool] = False
     pads: ClassVar[bool] = False
 
     def __call__(

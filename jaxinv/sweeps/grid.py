@@ -186,13 +186,15 @@ class Sweep:
         """What decides the numbers of every cell alike, as digests: taken once a plan, of the functions as they are."""
         random = str(jax.random.key_impl(jax.random.key(0))), bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
         if self.method is not None:  # what its axes are called changes no number
-            own = self.method.function, sorted(self.method.batched)
-            return {"method": digest(own), "random": digest(random), "numerics": digest(NUMERICS)}
-        parts = {"builders": {"problem": self.problem, "network": self.network, "descent": self.descent},
-                 "metrics": None if self.metrics is None else list(self.metrics), "engine": self.engine,
-                 "reduce": self.reduce, "random": random, "numerics": NUMERICS}  # fmt: skip
-        ours = (str(public_name(builder)).startswith(f"{PACKAGE}:") for builder in parts["builders"].values())
-        if (theirs := all_registered()) and not all(ours):  # a builder of the user's may name any of them
+            called = {"method": self.method.function}
+            parts = {"method": (self.method.function, sorted(self.method.batched))}
+        else:
+            called = {"problem": self.problem, "network": self.network, "descent": self.descent}
+            parts = {"builders": called, "metrics": None if self.metrics is None else list(self.metrics),
+                     "engine": self.engine, "reduce": self.reduce}  # fmt: skip
+        parts |= {"random": random, "numerics": NUMERICS}
+        ours = (str(public_name(function)).startswith(f"{PACKAGE}:") for function in called.values())
+        if (theirs := all_registered()) and not all(ours):  # a function of the user's may name any of them
             parts["registered"] = theirs
         return {name: digest(part) for name, part in parts.items()}
 

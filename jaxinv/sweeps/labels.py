@@ -75,10 +75,11 @@ def shared_arguments(sweep: Sweep, cells: Sequence[Cell]) -> dict[str, dict[str,
 def _scatter(rows: Sequence[np.ndarray], where: Sequence[int], size: int) -> np.ndarray:
     """`rows` at the indices `where` of a table of `size` rows, each row as long as the longest.
 
-    What is missing is NaN, False for flags.
+    What is missing is NaN, False for flags. Whole numbers in some rows are numbers where others have a fraction.
     """
     longest = max((len(row) for row in rows if row.ndim), default=0)
-    dtype = rows[0].dtype if rows[0].dtype.kind != "i" or len(rows) == size else np.dtype(float)
+    dtype = np.result_type(*{row.dtype for row in rows})
+    dtype = dtype if dtype.kind != "i" or len(rows) == size else np.dtype(float)
     fill: Any = False if dtype.kind == "b" else np.nan if dtype.kind == "f" else 0
     table = np.full((size, *((longest, *rows[0].shape[1:]) if rows[0].ndim else ())), fill, dtype)
     for index, row in zip(where, rows, strict=True):

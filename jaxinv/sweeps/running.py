@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import host_device
 from ..measures.records import choose
 from ..networks.own import as_given
-from ..registry import REGISTRIES
+from ..registry import REGISTRIES, all_registered
 from ..training.dense import Dense
 from ..training.engine import WIDTH_FREE, Engine
 from ..training.run import Run, train_block
@@ -204,17 +204,25 @@ def _kind(batch: Batch) -> tuple:
 def forget_changed(sweep: Sweep) -> None:
     """Drop JAX's compiled programs where a function of the sweep now reads other things than when it was compiled.
 
-    JAX knows functions by identity: one that reads a changed global would go on as it was.
+    JAX knows functions by identity: one that reads a changed global would go on as it was, and so would one that names
+    what was registered anew. One that no digest covers may always read other things.
     """
+    named = {(kind, name): given for kind, theirs in all_registered().items() for name, given in theirs.items()}
+    if any(_named.get(name, given) is not given for name, given in named.items()):
+        jax.clear_caches()
+    _named.update(named)
     theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
     builders = (sweep.problem, sweep.network, sweep.descent) if sweep.method is None else (sweep.method,)
     everything = *builders, *(sweep.metrics or ()), *sweep.fixed.values(), *theirs
     for function in (each for given in everything for each in _functions(given)):
         try:
             now = digest(function)
+        except Uncovered:
+            now = object()
+        try:
             before = _known.get(function, now)
             _known[function] = now
-        except (Uncovered, TypeError):  # nothing is known of it; or it cannot be remembered
+        except TypeError:  # it cannot be remembered
             continue
         if before != now:
             jax.clear_caches()
@@ -226,8 +234,11 @@ def _functions(given: Any) -> list[Any]:
     return [each for each in (getattr(given, "function", given), *held) if callable(each)]
 
 
-_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 """The digest of each builder and metric that still exists, when it was last run in this process."""
+
+_named: dict[tuple[str, str], Any] = {}
+"""What was registered under each kind and name then."""
 
 
 def _run_block(

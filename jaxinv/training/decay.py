@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import host_device
 from ..checks import fail
-from .descent import Descent
+from .descent import Descent, made_by
 
 STEPS = 10
 """So many steps without gradient may an optimizer take until it decays at all: a warm-up may begin at 0."""
@@ -54,7 +54,7 @@ def check_decay(descent: Descent, network: Any) -> None:
 def _shrinkage(transform: Any, eta: Any, decay: Any, network: Any) -> tuple[Any, Any]:
     """What the layer furthest from eta * decay loses in the first step without gradient, and the most any loses."""
     zeros = jax.tree.map(jnp.zeros_like, network)
-    optimizer = transform(eta, decay)
+    optimizer = made_by(transform, eta, decay)
 
     def shares(weights):
         """What each layer loses of a weight of 1 in each step."""

@@ -135,7 +135,7 @@ class Descent(eqx.Module):
     def transformation(self) -> optax.GradientTransformation:
         """The optax transformation of what `gradient` gives."""
         if self.transform is not None:
-            return self.transform(self.step_size, self.weight_decay)
+            return made_by(self.transform, self.step_size, self.weight_decay)
         rate: Any = self.step_size
         if self.schedule is not None:
             factor = self.schedule
@@ -169,6 +169,15 @@ class Descent(eqx.Module):
             # (weight, velocity) <- (weight - eta (a decay weight + b velocity), decay weight + beta velocity)
             once = np.array([[1 - eta * (of_gradient * decay + beside), -eta * of_velocity], [decay, beta]])
             return np.array([np.linalg.matrix_power(once, int(t))[0, 0] for t in steps])
+
+
+def made_by(transform: Transform, step_size: Any, weight_decay: Any) -> optax.GradientTransformation:
+    """The transformation that a user's function gives; ArgumentError for anything else."""
+    made = transform(step_size, weight_decay)
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise fail("transform", "a function that gives an optax transformation", f"one that gives {shown(made)}",
+                   "return what optax.sgd(step_size) gives, say")  # fmt: skip
+    return made
 
 
 class State(eqx.Module):

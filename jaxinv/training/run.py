@@ -67,6 +67,8 @@ def train(
     `after` goes on with a run of the same problem, network (as it was before that run), descent and `reduce`. `steps`
     and `records` still count from the first step of all: the records are those of the run of `steps` in one go, from
     where `after` stands, bit for bit on a CPU. Metrics may be others. A run that diverged stays diverged.
+    Functions of your own are compiled as they are when they first run: where a global that one reads has changed, call
+    `jax.clear_caches()` before, which `ji.run_sweep` does by itself.
     Raises ArgumentError for a bad argument, and where float32 cannot resolve the weight decay.
     """
     check_known("engine", engine, ENGINES)

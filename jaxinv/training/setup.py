@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import numpy as np
 
+from ..arrays import host_device
 from ..checks import check_gives_number, fail
 from ..measures.objective import MISFITS
 from ..networks.own import check_maps
@@ -51,11 +53,31 @@ def check_generated(network: Any) -> None:
 
 
 def check_misfit(setup: Setup) -> None:
-    """ArgumentError unless the misfit of the descent makes a number of outputs and targets."""
+    """ArgumentError unless the misfit of the descent makes a number of outputs and targets, with batches a sum.
+
+    That of a batch is multiplied by samples / batch_size: of a mean this would be too much.
+    """
     problem, network, descent = setup
-    if descent.misfit not in MISFITS.ours.values():
-        rows = jax.ShapeDtypeStruct((problem.samples, problem.signal_dim), network.weights[0].dtype)
-        check_gives_number("misfit", descent.misfit.function, "(outputs, targets)", rows, rows)
+    if descent.misfit in MISFITS.ours.values():
+        return
+    function = descent.misfit.function
+    rows = jax.ShapeDtypeStruct((problem.samples, problem.signal_dim), network.weights[0].dtype)
+    check_gives_number("misfit", function, "(outputs, targets)", rows, rows)
+    parted = descent.batches is not None and descent.batches.size < problem.samples
+    if parted and not _adds_up(function, (4, problem.signal_dim)):
+        raise fail("misfit", "a sum over samples where there are mini-batches", "one that is not",
+                   "sum over the rows, or leave batch_size out")  # fmt: skip
+
+
+def _adds_up(function: Any, shape: tuple[int, int]) -> bool:
+    """Whether a misfit of four samples is that of one and that of the others."""
+    with jax.enable_x64(True), jax.ensure_compile_time_eval(), jax.default_device(host_device()):
+        outputs, targets = jax.numpy.asarray(np.random.default_rng(0).standard_normal((2, *shape)))
+        whole, first, others = (float(function(outputs[part], targets[part])) for part in _PARTS)
+    return bool(np.isclose(first + others, whole, rtol=1e-4))
+
+
+_PARTS = slice(None), slice(1), slice(1, None)
 
 
 def check_fit(setup: Setup) -> None:

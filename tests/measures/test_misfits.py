@@ -73,6 +73,21 @@ def test_a_misfit_that_gives_no_number_is_refused_in_one_line(name, tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+def test_with_batches_a_misfit_must_be_a_sum_over_samples(tmp_path):
+    # a batch of b of n samples counts n/b times, which of a mean would be too much
+    fixed = {"signal_dim": 6, "measurement_dim": 5, "subspace_dim": 2, "samples": 8, "batch_size": 2, "width": 4}
+
+    def run(misfit):
+        return ji.run_sweep(
+            ji.Sweep({"seed": [0]}, {**fixed, "misfit": misfit}, steps=2, records=2), tmp_path / "store"
+        )
+
+    with pytest.raises(ji.ArgumentError, match="misfit must be a sum over samples where there are mini-batches"):
+        run(lambda outputs, targets: jnp.mean((outputs - targets) ** 2))
+    assert not (tmp_path / "store").exists()
+    assert not run(quartic).diverged.any()
+
+
 def test_what_is_no_misfit_is_refused():
     with pytest.raises(ji.ArgumentError, match="misfit must be a name or a function of \\(outputs, targets\\), got 3"):
         named(PARTS, "adam", misfit=3)

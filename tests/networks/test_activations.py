@@ -93,6 +93,13 @@ def test_padding_is_exact_where_it_is_declared(name):
     assert network.pads == all(cut) == (outside == 0) == (name != "sigmoid")
 
 
+def test_zeros_do_not_pad_where_the_slope_at_zero_is_infinite():
+    # 0 times infinity: one step would make NaN of every weight
+    root = ji.Activation(lambda rows: jnp.sign(rows) * jnp.sqrt(jnp.abs(rows)))
+    assert not ji.layer_product(KEY, PROBLEM, width=6, depth=3, activation=root).pads
+    assert ji.layer_product(KEY, PROBLEM, width=6, depth=3, activation=lambda rows: rows * (rows > 0)).pads
+
+
 def test_hidden_layers_with_one_activation_can_be_linear():
     # what the reductions may not see: a network that is linear, but does not say so
     network = ji.layer_product(KEY, PROBLEM, width=6, depth=3, activation=ji.Activation(lambda rows: rows))

@@ -297,6 +297,25 @@ def test_a_cell_is_named_by_the_source_of_the_function_and_what_it_reads(tmp_pat
     assert run()[1] == 2
 
 
+def test_whole_numbers_of_one_cell_do_not_round_those_of_others():
+    def method(x):
+        return {"y": 1 if x < 1 else x, "flag": x < 1}
+
+    axes = {"x": [0.5, 2.5, 3.7]}
+    results = ji.run_sweep(sweep(axes, ji.Method(method)))
+    assert results.y.values.tolist() == [1, 2.5, 3.7]
+    assert results.flag.values.tolist() == [True, False, False]
+
+
+def test_what_a_function_without_source_reads_may_change_between_two_runs():
+    names: dict[str, Any] = {"SCALE": 1.0}
+    exec("def method(x):\n    return {'y': SCALE * x}\n", names)
+    sweep = ji.Sweep({"x": [1.0, 2.0]}, method=ji.Method(names["method"], batched=("x",)))
+    first = ji.run_sweep(sweep)
+    names["SCALE"] = 3.0
+    assert np.array_equal(ji.run_sweep(sweep).y, 3 * first.y)
+
+
 def test_what_has_finished_is_stored_when_a_later_cell_fails(tmp_path):
     def fails(seed):
         if seed == 3:

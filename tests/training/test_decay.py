@@ -72,6 +72,11 @@ def test_training_is_refused_where_declared_decay_is_left_out():
     check_decay(ji.Descent(1e-3, 0.7, 0.5), NETWORK)  # our own
 
 
+def test_what_gives_no_transformation_is_refused():
+    with pytest.raises(ji.ArgumentError, match="transform must be a function that gives an optax transformation, got"):
+        ji.train(PROBLEM, NETWORK, ji.Descent(1e-3, 0.0, transform=lambda eta, decay: eta), steps=2)
+
+
 def test_a_sweep_is_refused_before_any_cell_trains(tmp_path):
     def without(problem, network, *, decay=0.0):
         return ji.Descent(1e-3, decay, transform=lambda eta, decay: optax.adam(eta))

@@ -110,6 +110,8 @@ def test_the_trained_map_is_what_was_recorded():
     np.testing.assert_allclose(run.network(problem.measurements), problem.measurements @ run.network.matrix.T)
     with pytest.raises(ji.ArgumentError, match="never existed"):
         _ = run.network.weights
+    with pytest.raises(ji.ArgumentError, match="never existed"):
+        ji.gradient_descent(problem, run.network)
     assert np.isnan(run.metrics["balancedness"]).all()
 
 
