@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ..checks import check_count
 from ..draws import Tag, normal
 from ..measures.records import record_steps
 
@@ -82,9 +83,11 @@ def start(
 
     A has N(0, 1/measurement_dim) entries and xbar standard normal ones, ||e|| is `noise` times ||A xbar||. `rows` (at
     least measurement_dim, which may then be traced) pads A with rows of zeros, which change nothing. What is generated
-    for fewer rows or a smaller width is part of what is for more.
+    for fewer rows or a smaller width is part of what is for more. Raises ArgumentError for a size that is none.
     """
-    shape = (int(measurement_dim) if rows is None else rows, signal_dim)
+    width, signal_dim = check_count("width", width), check_count("signal_dim", signal_dim)
+    rows = check_count("measurement_dim", measurement_dim) if rows is None else check_count("rows", rows)
+    shape = rows, signal_dim
     at = {tag: jax.random.fold_in(key, tag) for tag in Tag}
     there = jnp.arange(shape[0]) < measurement_dim
     operator = jnp.where(there[:, None], normal(at[Tag.OPERATOR], shape), 0) / jnp.sqrt(measurement_dim)

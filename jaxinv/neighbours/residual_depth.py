@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..checks import check_known
+from ..checks import check_count, check_known
 from ..draws import Tag, normal
 
 Weights = Float[Array, "depth size size"]
@@ -37,14 +37,16 @@ BLOWN = 1e3
 
 def target(key: Key[Array, ""], size: int, norm: Any, negative: Any) -> Map:
     """Phi of Frobenius norm `norm`, in the direction (1 - negative) G/||G||_F - negative I/||I||_F, G Gaussian."""
+    size = check_count("size", size)
     entries = jnp.asarray(normal(jax.random.fold_in(key, Tag.OPERATOR), (size, size)))
     direction = (1 - negative) * entries / jnp.linalg.norm(entries) - negative * jnp.eye(size) / size**0.5
     return norm * direction / jnp.linalg.norm(direction)
 
 
 def start(key: Key[Array, ""], name: str, depth: int, size: int) -> Weights:
-    """The layers before the first step; ArgumentError for a name that is none of STARTS."""
+    """The layers before the first step; ArgumentError for a name that is none of STARTS, and a size that is none."""
     check_known("start", name, STARTS)
+    depth, size = check_count("depth", depth), check_count("size", size)
     identity = jnp.broadcast_to(jnp.eye(size), (depth, size, size))
     if name == ZERO:
         return identity.at[-1].set(0.0)

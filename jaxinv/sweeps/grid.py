@@ -186,8 +186,8 @@ class Sweep:
         """What decides the numbers of every cell alike, as digests: taken once a plan, of the functions as they are."""
         random = str(jax.random.key_impl(jax.random.key(0))), bool(jax.config.jax_threefry_partitionable)  # pyright: ignore[reportAttributeAccessIssue]
         if self.method is not None:  # what its axes are called changes no number
-            called = {"method": self.method.function}
-            parts = {"method": (self.method.function, sorted(self.method.batched))}
+            called: dict[str, Any] = {"method": self.method.function}
+            parts: dict[str, Any] = {"method": (self.method.function, sorted(self.method.batched))}
         else:
             called = {"problem": self.problem, "network": self.network, "descent": self.descent}
             parts = {"builders": called, "metrics": None if self.metrics is None else list(self.metrics),

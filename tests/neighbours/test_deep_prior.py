@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+import jaxinv as ji
 from jaxinv.measures.records import record_steps
 from jaxinv.neighbours import deep_prior
 
@@ -103,6 +104,12 @@ def test_where_the_premise_holds_loss_and_way_are_bounded():
         assert (made["loss"] <= bound * (1 + 1e-9)).all()
         assert (made["moved"] <= made["needed"]).all()
         assert (made["loss"] > bound[0] * (1 - 40 * made["share"]) ** made["step"]).any()
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 5), (30, 0, 5), (30, 3, -1), (30, 3, 5, 0.0, 0)])
+def test_sizes_that_are_none_are_named(sizes):
+    with pytest.raises(ji.ArgumentError, match="must be a positive whole number, got "):
+        deep_prior.start(jax.random.key(0), *sizes)
 
 
 def test_padding_changes_nothing_and_the_larger_contains_the_smaller(begun, made):

@@ -105,6 +105,12 @@ def test_starts_are_what_they_are_called():
         rd.start(key, "xaver", depth, size)
 
 
+@pytest.mark.parametrize("sizes", [{"depth": 0, "size": 3}, {"depth": 2, "size": 0}])
+def test_sizes_that_are_none_are_named(sizes):
+    with pytest.raises(ji.ArgumentError, match="must be a positive whole number, got 0"):
+        rd.start(jax.random.key(0), "xavier", **sizes)
+
+
 def test_targets_have_their_norm_and_direction():
     key = jax.random.key(0)
     np.testing.assert_allclose(rd.target(key, 4, 2.0, 1.0), -np.eye(4), rtol=1e-15)
