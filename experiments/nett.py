@@ -40,10 +40,10 @@ COLOURS = {"fbp": "0.45", "tv": "#E69F00", "post": "#009E73", "nett": "#0072B2"}
 def grids(preset):
     """One network a seed, and its reconstructions at all noise levels."""
     sizes, per_decade, seeds = {
-        "quick": ({"size": 16, "angles": 5, "blocks": 2, "training": 200, "steps": 300, "iterations": 40, "tests": 4},
-                  1, 4),
-        "paper": ({"size": 32, "angles": 11, "blocks": 3, "training": 500, "steps": 1000, "iterations": 40, "tests": 8},
-                  2, 8),
+        "quick": ({"size": 16, "angles": 5, "blocks": 2, "training": 200, "steps": 300, "iterations": 40, "tests": 4,
+                   "channels": 8}, 1, 4),
+        "paper": ({"size": 32, "angles": 11, "blocks": 3, "training": 500, "steps": 1500, "iterations": 40, "tests": 8,
+                   "channels": 16}, 2, 8),
     }[preset]  # fmt: skip
     levels = (0.0, *(10.0 ** (i / per_decade) for i in range(-5 * per_decade, -per_decade + 1)))
     table = ("shape", "solver", "level")
@@ -55,7 +55,7 @@ def grids(preset):
          "shown": ("phantom", *nett.SOLVERS)},
         batched=("key",),
     )  # fmt: skip
-    return ji.Sweep({"seed": range(seeds)}, {**sizes, "channels": 8, "levels": levels}, method=method)
+    return ji.Sweep({"seed": range(seeds)}, {**sizes, "levels": levels}, method=method)
 
 
 def draw(runs):
