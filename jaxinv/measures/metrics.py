@@ -156,7 +156,9 @@ def _of_map(function, pool, view, objective):
 
 @partial(jax.jit, static_argnames="function")
 def _each(function, coordinates, matrices):
-    return jax.vmap(partial(function, coordinates))(matrices)
+    """On a CPU one after the other: the bits of a sum over many depend on the program, and so on how many devices."""
+    of_one = partial(function, coordinates)
+    return jax.lax.platform_dependent(matrices, cpu=partial(jax.lax.map, of_one), default=jax.vmap(of_one))
 
 
 def _balancedness(view, objective):

@@ -207,6 +207,17 @@ def test_a_sweep_of_relu_networks_stores_resumes_and_does_not_depend_on_the_bloc
     assert results.precision_bits.values.max() == 32
 
 
+def test_metrics_of_jacobians_are_the_same_bits_on_any_number_of_devices():
+    sizes = {"signal_dim": 20, "measurement_dim": 10, "subspace_dim": 3, "samples": 30, "width": 12, "depth": 3}
+    sweep = relu_sweep(
+        axes={"seed": range(3)}, fixed={**sizes, "gamma": 0.1, "activation": "leaky_relu"}, precision="float64",
+        problem=ji.subspace_problem, network=ji.layer_product, metrics=None, steps=100,
+    )  # fmt: skip
+    two, one = ji.run_sweep(sweep), ji.run_sweep(sweep, devices=jax.local_devices()[:1])
+    for name in two.data_vars:
+        assert np.array_equal(two[name], one[name], equal_nan=two[name].dtype == float), name
+
+
 def test_blocks_of_relu_networks_on_an_accelerator_give_the_same_numbers():
     plain = ji.run_sweep(relu_sweep(precision="float64"))
     wide = ji.run_sweep(relu_sweep(precision="float64"), layout=ACCELERATOR)
