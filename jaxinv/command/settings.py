@@ -55,6 +55,9 @@ def _changed(grid: Grid, changes: Mapping[str, list[Any]]) -> Grid:
             if None in values:
                 raise fail(f"--set {name}", "numbers or words, being an axis", "None", "leave it out")
             axes[name] = values
+        elif isinstance(fixed.get(name), tuple | list):
+            got = ",".join(map(str, values))
+            raise fail(f"--set {name}", "left out, being a whole table", got, "edit the experiment's file")
         elif len(values) > 1:
             raise ArgumentError(
                 f"--set {name} must be one value, got {len(values)}; only {', '.join(axes)} are axes of this experiment"

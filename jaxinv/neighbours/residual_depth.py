@@ -154,7 +154,8 @@ def residual_flow(key: Key[Array, ""], *, depth: int, size: int, norm: Any, nega
 
     `risk`, over that at the start, after each `step`, of length `flow_time_step`.
     """
-    return _from_zero(key, size, norm, negative, depth, flow_time_step(depth), until, records, flow_step)
+    time_step = flow_time_step(check_count("depth", depth))
+    return _from_zero(key, size, norm, negative, depth, time_step, until, records, flow_step)
 
 
 def residual_descent(key: Key[Array, ""], *, depth: int, size: int, norm: Any, negative: Any, level: Any, records: int):
@@ -162,7 +163,7 @@ def residual_descent(key: Key[Array, ""], *, depth: int, size: int, norm: Any, n
 
     `risk`, over that at the start, after each `step`.
     """
-    until = 1.02 * jnp.log(1 / level) / 2
+    until, depth = 1.02 * jnp.log(1 / level) / 2, check_count("depth", depth)
     return _from_zero(key, size, norm, negative, depth, proven_step_size(depth, norm), until, records, descent_step)
 
 

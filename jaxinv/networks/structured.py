@@ -113,7 +113,7 @@ def _circulant(weights: Any, activation: Activation, nonlinear_layers: int | Non
 def _linear(name: str, weights: Any, activation: Activation) -> Any:
     """The weights; ArgumentError for an activation, and where there is no hidden layer between two others."""
     if activation is not ACTIVATIONS["linear"]:
-        raise fail("activation", f'"linear" for architecture {name!r}', "another", "leave it out")
+        raise fail("activation", f'"linear" for architecture {name!r}', "one that is not", "leave it out")
     if len(weights) < 3:
         raise fail("depth", f"at least 3 for architecture {name!r}", f"{len(weights)}", "pass more layers")
     return weights

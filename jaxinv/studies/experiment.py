@@ -125,7 +125,8 @@ def find(names: Sequence[str], *folders: Path) -> list[Experiment]:
             raise fail("experiments", "of different names", f"{known[name]} and {twice[name]}", "rename a file")
         path = Path(name) if name.endswith(".py") else known.get(name)
         if path is None or not path.is_file():
-            raise ArgumentError(f"unknown experiment {name!r}; {nearest(name, known)}")
+            kind = "benchmark" if folders and folders[0].name == "benchmarks" else "experiment"
+            raise ArgumentError(f"unknown {kind} {name!r}; {nearest(name, known)}")
         if any(path.stem == other.name for other in chosen):
             raise fail("experiments", "of different names", f"{path.stem!r} twice", "rename a file")
         chosen.append(load(path))

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from ..arrays import host_device
+from ..checks import fail, shown
 from ..measures.records import choose
 from ..networks.own import as_given
 from ..registry import REGISTRIES, all_registered
@@ -37,6 +38,8 @@ Progress = Callable[[int, int, str], None]
 
 def build(cell: Cell) -> Setup:
     """Problem, network and descent of one cell, as the sweep trains them (`ji.train(*ji.build(cell), steps=...)`)."""
+    if not isinstance(cell, Cell):
+        raise fail("cell", "a cell of a sweep", shown(cell), "pass one of sweep.cells()")
     if cell.sweep.method is not None:
         raise no_build(cell.sweep.method)
     (plan,) = plan_cells([cell], named=False)

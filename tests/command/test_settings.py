@@ -30,6 +30,12 @@ def test_an_argument_goes_to_every_grid_that_has_it():
         adjusted({"fit": GRIDS["fit"]}, None, ["gamma=0.2,0.3"])
 
 
+def test_a_table_of_the_experiment_is_refused_in_its_name():
+    method = ji.Method(lambda levels: {"size": len(levels)})
+    with pytest.raises(ji.ArgumentError, match=r"--set levels must be left out, being a whole table, got 0\.1"):
+        adjusted({"": ji.Sweep({"seed": [0]}, {"levels": (0.0, 0.1)}, method=method)}, None, ["levels=0.1"])
+
+
 def test_steps_can_be_set():
     made = adjusted(GRIDS, None, ["steps=7"])
     off = made["off"]
