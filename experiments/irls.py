@@ -9,7 +9,7 @@ could not read.) The implicit gradient is that of the unrolled iterations, in me
 number. [ours] Filters learned from those of total variation beat them, the weight being tuned and p the same for both.
 
 All numbers are [ours]: phantoms, a periodic Gaussian blur of 1.6 pixels, noise of 2%, 5-tap or 3 x 3 filters, p,
-smoothing gamma, 16 phantoms to learn from and as many to test on. Theirs are photographs, 24 filters of 5 x 5.
+smoothing, 16 phantoms to learn from and as many to test on. Theirs are photographs, 24 filters of 5 x 5.
 
 Refuted if J rises, if the measured factor is not rho, if the gradients differ or the implicit one needs more memory for
 more iterations, or if learned filters do no better than tuned total variation.
@@ -72,7 +72,7 @@ def draw(runs):
     plots.bands(axes["length"], length.clip(min=1e-15), x="iteration", colour="power", colours=shades)
     for power, shade in shades.items():
         one = rate.select("factor", power=power), rate.select("measured", power=power)
-        plots.dots(axes["rate"], 1 - one[0], 1 - one[1], colour=shade, label=f"power = {power:g}")
+        plots.dots(axes["rate"], 1 - one[0], 1 - one[1], colour=shade, label=f"$p$ = {power:g}")
     ends = np.array([(1 - rate["factor"]).min(), (1 - rate["factor"]).max()])
     axes["rate"].plot(ends, ends, "--", color=plots.REFERENCE, label="exact")
     for name, shade in (("implicit", "#0072B2"), ("unrolled", "#E69F00")):
@@ -84,7 +84,7 @@ def draw(runs):
         axes["gain"].plot([i] * gain.sizes["seed"], gain.sel(power=power), "o", color=shade, markerfacecolor="none")
         axes["gain"].errorbar(i + 0.2, middle, [[middle - low], [high - middle]], fmt="s", color=shade, capsize=3)
     axes["gain"].axhline(0, color=plots.REFERENCE, linestyle="--", linewidth=0.8)
-    plots.log_log(axes["length"], "iteration", "length over that of the first", r"a  linear [theirs], $\gamma$ = 0.001")
+    plots.log_log(axes["length"], "iteration", "step length over the first", "a  linear [theirs], smoothing 0.001")
     plots.log_log(axes["rate"], r"exact $1 - \rho$", "measured, 1 - factor", "b  factor of the rate [derived]")
     plots.log_log(axes["memory"], "iterations", "memory of a gradient (MiB)", "c  little memory [theirs]")
     plots.log_log(axes["gain"], "power $p$", "PSNR over tuned TV (dB)", "d  learned filters [ours]")

@@ -1,4 +1,4 @@
-"""From a zero-asymmetric start a deep linear residual network needs polynomially many steps in its depth, never more.
+"""From a zero-asymmetric start the steps of a deep linear residual network grow polynomially with depth at most.
 
 The network is W_L ... W_1, square layers that learn a map Phi by R = 1/2 ||W_L ... W_1 - Phi||_F^2. Claims of Wu, Wang
 and Ma (arXiv 1911.00645) [read in a later paper that quotes them]: from W_1 = ... = W_{L-1} = I, W_L = 0 the gradient
@@ -97,7 +97,7 @@ def draw(runs):
         for name, shade in zip(residual.STARTS, shades, strict=True):
             steps = runs[panel].select("steps", start=name).clip(max=most)
             plots.bands(axes[panel], steps, x="depth", shade=shade, label=NAMES[name], marker=3)
-        axes[panel].axhline(most, color=plots.REFERENCE, linewidth=0.8, linestyle=":", label="all steps: not there")
+        axes[panel].axhline(most, color=plots.REFERENCE, linewidth=0.8, linestyle=":", label="not reached in so many steps")
     ends = proven["depth"].values[[0, -1]]
     cubes = 3 * proven.isel(depth=0).median().item() * (ends / ends[0]) ** 3
     axes["starts"].plot(ends, cubes, "--", color=plots.REFERENCE, label="their power, $L^3$")
