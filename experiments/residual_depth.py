@@ -97,7 +97,7 @@ def draw(runs):
         for name, shade in zip(residual.STARTS, shades, strict=True):
             steps = runs[panel].select("steps", start=name).clip(max=most)
             plots.bands(axes[panel], steps, x="depth", shade=shade, label=NAMES[name], marker=3)
-        axes[panel].axhline(most, color=plots.REFERENCE, linewidth=0.8, linestyle=":", label="not reached in so many steps")
+        axes[panel].axhline(most, color=plots.REFERENCE, linewidth=0.8, linestyle=":", label="not reached")
     ends = proven["depth"].values[[0, -1]]
     cubes = 3 * proven.isel(depth=0).median().item() * (ends / ends[0]) ** 3
     axes["starts"].plot(ends, cubes, "--", color=plots.REFERENCE, label="their power, $L^3$")

@@ -78,7 +78,8 @@ def colours_of(name: str, values: Sequence[Any], colormap: str = "viridis") -> d
 
 def label_of(name: str, value: Any) -> str:
     """A value of an axis as a legend says it."""
-    symbol = {"gamma": "$\\gamma$", "width": "$d_w$", "depth": "$L$", "condition_number": "$\\kappa$", "samples": "$n$"}
+    symbol = {"gamma": "$\\gamma$", "width": "$d_w$", "depth": "$L$", "condition_number": "$\\kappa$", "samples": "$n$",
+              "power": "$p$"}  # fmt: skip
     none = "  (no weight decay)" if name == "gamma" and value == 0 else ""
     return f"{symbol.get(name, name.replace('_', ' '))} = {value:g}{none}" if not isinstance(value, str) else value
 
