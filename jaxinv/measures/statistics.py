@@ -124,7 +124,7 @@ def quantile(
 def median_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
     """The median of all that is not NaN, and the ends of its bootstrap confidence interval (percentiles, 2000 samples).
 
-    The ends are NaN for fewer than 4 values.
+    The ends are NaN for fewer than 4 values. Of 4 they are the range, in which the median lies with 87.5% only.
     """
     from scipy.stats import bootstrap
 

@@ -177,7 +177,12 @@ def compute(
         arguments = {**plain, **batched}
         if "key" in arguments:
             arguments["key"] = jax.random.key(arguments["key"])
-        return method.named(method.function(**arguments))
+        try:
+            made = method.function(**arguments)
+        except Exception as error:  # its own
+            error.add_note(f"in a cell with {', '.join(f'{name}={shown(value)}' for name, value in plain.items())}")
+            raise
+        return method.named(made)
 
     with run_settings():
         if not method.batched:

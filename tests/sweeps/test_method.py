@@ -256,6 +256,15 @@ def test_a_missing_argument_is_named():
         ji.run_sweep(ji.Sweep({"seed": [0]}, method=PLAIN))
 
 
+def test_an_error_of_its_own_says_in_which_cell():
+    def inverse(n):
+        return {"value": 1 // n}
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        ji.run_sweep(ji.Sweep({"n": [1, 0]}, method=ji.Method(inverse)))
+    assert caught.value.__notes__ == ["in a cell with n=0"]
+
+
 def test_there_is_nothing_to_build():
     cell = sweep().cells()[0]
     words = r"cell must be one whose sweep has builders, got one of the method halving; call that itself: method\("

@@ -57,7 +57,7 @@ def outside(setup: Setup, asked: Chosen, reduce: bool = True) -> str:
     if network.depth < 2:
         return "reduces hidden layers, got a network of depth 1, which has none"
     if not descent.is_plain:
-        return "holds for gradient descent and heavy ball with weight decay and squared misfit, got another descent"
+        return "holds for gradient descent and momentum (heavy ball) with weight decay and squared misfit, got another"
     if not reduce:
         return "is a reduction, got reduce=False"
     for metric in asked:

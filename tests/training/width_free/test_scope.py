@@ -55,7 +55,7 @@ def test_networks_and_optimizers_outside():
     adam = ji.Descent(1e-3, 0.0, transform=lambda eta, decay: optax.adam(eta))
     assert_refused(
         (problem, network, adam),
-        'heavy ball with weight decay and squared misfit, got.*; use engine="dense"',
+        'momentum .* with weight decay and squared misfit, got.*; use engine="dense"',
     )
 
 
