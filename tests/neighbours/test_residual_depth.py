@@ -109,9 +109,10 @@ def test_starts_are_what_they_are_called():
 def test_sizes_that_are_none_are_named(sizes):
     with pytest.raises(ji.ArgumentError, match="must be a positive whole number, got 0"):
         rd.start(jax.random.key(0), "xavier", **sizes)
-    for system, extra in ((rd.residual_flow, {"until": 1.0}), (rd.residual_descent, {"level": 0.1})):
-        with pytest.raises(ji.ArgumentError, match="must be a positive whole number, got 0"):
-            system(jax.random.key(0), norm=0.5, negative=0, records=3, **sizes, **extra)
+    with pytest.raises(ji.ArgumentError, match="must be a positive whole number, got 0"):
+        rd.residual_flow(jax.random.key(0), norm=0.5, negative=0, until=1.0, records=3, **sizes)
+    with pytest.raises(ji.ArgumentError, match="must be a positive whole number, got 0"):
+        rd.residual_descent(jax.random.key(0), norm=0.5, negative=0, level=0.1, records=3, **sizes)
 
 
 def test_targets_have_their_norm_and_direction():
