@@ -10,8 +10,8 @@ is above three times that at delta <= 1e-3; the distance from the images without
 in the middle decades (their rates are for another distance; no norm has one without a source condition, and singular
 values of A are down to 3e-5); on rectangles NETT beats the post-processing network, and loses fewer dB from ellipses to
 rectangles; on ellipses it beats filtered back-projection and tuned total variation, though flat phantoms are what that
-is made for. Three of these fail: the distance levels off below delta = 3e-3, NETT loses more dB than the network used
-once, and total variation is nearer.
+is made for. Three of these fail (at the quick size the misfit, too): the distance levels off below delta = 3e-3, NETT
+loses more dB than the network used once, and total variation is nearer.
 
 Noises are relative to ||A x||, in norm. Alpha = c delta, c chosen on held-out phantoms at delta = 0.01, where methods
 are compared, for each network, for total variation alike. The scheme, the network, its training (with white noise, else
