@@ -37,7 +37,7 @@ def grids(preset):
                   ((3,), (50, 100), (0.1, 0.2), 4), ((3,), (100, 4096, 2**20), (0.03, 0.1, 0.2), 2)),
         "paper": (((2, 3, 5, 10), tuple(2**k for k in range(6, 21)), 32, 3000), ((2, 3, 5), (512, 1024)),
                   ((2, 3, 5), (50, 100, 200), (0.1, 0.14, 0.2), 4),
-                  ((2, 3), (100, 1024, 2**15, 2**20), (0.01, 0.03, 0.1, 0.2), 8)),
+                  ((2, 3), (100, 1024, 2**15, 2**20), (0.01, 0.03, 0.1, 0.2), 4)),
     }[preset]  # fmt: skip
     plain = {"metrics": ["regression_error"], "precision": "float64"}
     slow = {"metrics": ["regression_error", "off_subspace_error"], "precision": "float64"}
@@ -61,11 +61,11 @@ def grids(preset):
         "dense": ji.Sweep({"depth": dense[0], "width": dense[1], "seed": range(8)}, PROBLEM, steps, records, **plain),
         "off": ji.Sweep(decayed(*off), PROBLEM, off_steps, even_records, reduce=False, **slow),
         "flow": ji.Sweep(decayed(*flow), PROBLEM, off_steps, even_records, **flows),
-        "paired": ji.Sweep(decayed(*off), PROBLEM, off_steps, even_records, network=with_weights, **flows),
+        "paired": ji.Sweep(decayed(*off[:2], (0.2,), 4), PROBLEM, off_steps, even_records, network=given, **flows),
     }  # fmt: skip
 
 
-def with_weights(key, problem, *, depth, width):
+def given(key, problem, *, depth, width):
     """The network of the descent, for the flow to start from the same weights."""
     return ji.layer_product(key, problem, depth=depth, width=width)
 
