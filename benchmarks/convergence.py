@@ -36,7 +36,7 @@ def grids(preset):
         "quick": (((2, 3, 5), (64, 128, 256, 512, 4096, 65536, 2**20), 8, 800), ((2, 3), (512,)),
                   ((3,), (50, 100), (0.1, 0.2), 4), ((3,), (100, 4096, 2**20), (0.03, 0.1, 0.2), 2)),
         "paper": (((2, 3, 5, 10), tuple(2**k for k in range(6, 21)), 32, 3000), ((2, 3, 5), (512, 1024)),
-                  ((2, 3, 5), (50, 100, 200), (0.1, 0.14, 0.2), 4),
+                  ((2, 3), (50, 100, 200), (0.1, 0.14, 0.2), 4),
                   ((2, 3), (100, 1024, 2**15, 2**20), (0.01, 0.03, 0.1, 0.2), 4)),
     }[preset]  # fmt: skip
     plain = {"metrics": ["regression_error"], "precision": "float64"}
@@ -163,9 +163,8 @@ def claims(runs):
 
 
 def draw(runs):
-    """Steps to a relative error of 1e-6 against width (a: median and quartiles over seeds), contraction of each run
-    against that of its linearisation (b), steps to an off-subspace error of 1e-6 against weight decay (c).
-    """
+    """Steps to 1e-6 against width (a: median and quartiles over seeds), contraction of each run against that of its
+    linearisation (b), steps to an off-subspace error of 1e-6 against weight decay (c)."""
     fit, dense, off, flow, _ = (run.data.sel(level=LOWEST).sortby("width") for run in runs.values())
     figure, axes = plots.panels(2 * plots.COLUMN_WIDTH, 5.4, [["steps", "steps"], ["rate", "off"]])
     colours, m = plots.colours_of("depth", fit.depth.values.tolist()), runs["fit"].argument("measurement_dim")
@@ -196,7 +195,7 @@ def draw_steps(axes, fit, dense, colours, measurement_dim):
     axes.axvline(REGIME * measurement_dim, color=plots.REFERENCE, linewidth=0.8, linestyle=":")
     meanings = {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start", "+": "again, densely"}
     meanings |= {":": f"$d_w = {REGIME} m$", "": "×k (j): k seeds never there, j diverged"}
-    plots.explain(axes, meanings, ncols=2, frameon=True, edgecolor="none")
+    plots.explain(axes, meanings, ncols=2, handlelength=1.4, columnspacing=0.6)
 
 
 def draw_rates(axes, fit, colours):
@@ -220,13 +219,14 @@ def draw_off(axes, off, flow, depth):
     off, flow = off.sel(depth=depth), flow.sel(depth=depth)
     colours = plots.colours_of("width", sorted({*off.width.values.tolist(), *flow.width.values.tolist()}), "plasma")
     lines, title = {"x": "gamma", "colour": "width", "colours": colours}, f"c  off the subspace, L = {depth}"
-    plots.bands(axes, statistics.quantile(flow.combine_first(off).predicted_steps_to), style="--", **lines)
+    predicted = statistics.quantile(flow.combine_first(off).predicted_steps_to)
+    plots.bands(axes, predicted, style="--", label=lambda width: f"$d_w$ = {width:,}", **lines)
     plots.bands(axes, off.steps_to, style="o", marker=4, label="", **lines)
     for width, one in flow.groupby("width"):
         plots.dots(axes, one.gamma, statistics.quantile(one.steps_to), face="white", colour=colours[width])
     plots.log_log(axes, r"weight decay $\gamma$", "steps to off-subspace error $10^{-6}$", title)
     plots.ticks_at(axes, flow.gamma.values)
-    axes.set_ylim(top=axes.get_ylim()[1] * 300)  # room for the legend
+    axes.set_ylim(top=axes.get_ylim()[1] * 3000)  # room for the legend
     meanings = {"--": r"$\log(c/\varepsilon)\,/\,\eta\lambda$, c fitted", ".": "descent", "o": "gradient flow"}
     plots.explain(axes, meanings, ncols=2, handletextpad=0.4, columnspacing=1)
 

@@ -59,7 +59,7 @@ def put(value, **point):
 
 
 def test_the_presets_reach_a_width_of_a_million(experiment):
-    for preset, cells in (("quick", (216, 16, 16, 18, 8)), ("paper", (2176, 48, 108, 128, 36))):
+    for preset, cells in (("quick", (216, 16, 16, 18, 8)), ("paper", (2176, 48, 72, 128, 24))):
         made = experiment.grids(preset)
         assert tuple(len(grid.cells()) for grid in made.values()) == cells
         assert made["fit"].axes["width"][-1] == made["flow"].axes["width"][-1] == WIDE
