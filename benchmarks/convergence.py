@@ -61,11 +61,11 @@ def grids(preset):
         "dense": ji.Sweep({"depth": dense[0], "width": dense[1], "seed": range(8)}, PROBLEM, steps, records, **plain),
         "off": ji.Sweep(decayed(*off), PROBLEM, off_steps, even_records, reduce=False, **slow),
         "flow": ji.Sweep(decayed(*flow), PROBLEM, off_steps, even_records, **flows),
-        "paired": ji.Sweep(decayed(*off[:2], (0.2,), 4), PROBLEM, off_steps, even_records, network=given, **flows),
+        "paired": ji.Sweep(decayed(off[0], off[1], (0.2,), 4), PROBLEM, off_steps, even_records, network=same, **flows),
     }  # fmt: skip
 
 
-def given(key, problem, *, depth, width):
+def same(key, problem, *, depth, width):
     """The network of the descent, for the flow to start from the same weights."""
     return ji.layer_product(key, problem, depth=depth, width=width)
 
