@@ -72,9 +72,8 @@ class Dense:
             descents = [cast(setup.descent, one.off_range.dtype) for setup, one in zip(setups, made, strict=True)]
             pairs = list(zip(made, descents, strict=True))
             states = [start(descent, one.network, len(one.coordinates.inputs)) for one, descent in pairs]
-            reduced = [
-                replace(one, network=None, descent=descent) for one, descent in pairs
-            ]  # the state has the network
+            # the state has the network
+            reduced = [replace(one, network=None, descent=descent) for one, descent in pairs]
         filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
         mesh = mesh_of(self.devices)
         batch, state = (stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
