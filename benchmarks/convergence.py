@@ -191,11 +191,11 @@ def draw_steps(axes, fit, dense, colours, measurement_dim):
     plots.log_log(axes, against, "steps to relative error $10^{-6}$", title)
     axes.set_ylim(top=axes.get_ylim()[1] * 3.5)  # room for the counts
     ticks = [at for at in fit.width.values if round(np.log2(at)) % 2 == 0] or fit.width.values
-    plots.ticks_at(axes, ticks, [f"{at:,}\n{at / measurement_dim:.3g}" for at in ticks])
+    plots.ticks_at(axes, ticks, [f"{at:,}\n{float(f'{at / measurement_dim:.3g}'):,g}" for at in ticks])
     axes.axvline(REGIME * measurement_dim, color=plots.REFERENCE, linewidth=0.8, linestyle=":")
     meanings = {"--": "linearised at the start", "o": r"$\eta\mu_{max} > 2$ at the start", "+": "again, densely"}
     meanings |= {":": f"$d_w = {REGIME} m$", "": "×k (j): k seeds never there, j diverged"}
-    plots.explain(axes, meanings, ncols=2, handlelength=1.4, columnspacing=0.6)
+    plots.explain(axes, meanings, ncols=2, handlelength=1.4, columnspacing=0.6, bbox_to_anchor=(1, 0.72))
 
 
 def draw_rates(axes, fit, colours):
