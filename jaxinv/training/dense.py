@@ -76,7 +76,7 @@ class Dense:
             reduced = [replace(one, network=None, descent=descent) for one, descent in pairs]
         filled = [min(i, len(setups) - 1) for i in range(len(self.devices) * self.each)]
         mesh = mesh_of(self.devices)
-        batch, state = (stack([parts[i] for i in filled], mesh) for parts in (reduced, states))
+        batch, state = stack([(reduced[i], states[i]) for i in filled], mesh)
         return Block(setups, reduced, mesh, batch, state, filled)
 
     def follow(
