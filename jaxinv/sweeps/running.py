@@ -91,7 +91,7 @@ def run_sweep(
         check(cell)
     report = progress or _silent
     report(len(values), len(plans), f"{len(values)} cells found")
-    changed = Built()
+    changed = Built(most=1)  # cells of one problem and network follow each other
     index = {id(plan): i for i, plan in enumerate(plans)}
     with _Sharing(kept) as files, _Ahead(devices, layout) as ahead:
         missing = [plan for i, plan in enumerate(plans) if i not in values]

@@ -203,7 +203,7 @@ def test_the_figure_has_three_panels_a_diagonal_and_the_counts(experiment, runs)
     steps, rate, off = figure.axes
     assert any(text.get_text().startswith("×") for text in steps.texts)
     assert {f"$L$ = {depth}" for depth in (2, 3)} <= {text.get_text() for text in steps.get_legend().get_texts()}
-    assert [tick.get_text() for tick in steps.get_xticklabels()] == ["14\n1.75", "1,048,576\n1.31e+05"]
+    assert [tick.get_text() for tick in steps.get_xticklabels()] == ["14\n1.75", "1,048,576\n131,000"]
     assert any(line.get_marker() == "x" and len(line.get_xdata()) for line in rate.lines)
     assert all(axes.get_xscale() == axes.get_yscale() == "log" for axes in figure.axes)
     assert {"descent", "gradient flow"} <= {text.get_text() for text in off.get_legend().get_texts()}
