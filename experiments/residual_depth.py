@@ -109,7 +109,8 @@ def draw(runs):
     for name in ("flow", "descent"):
         axes[name].set(xscale="linear", ylim=(1e-8, 1e3), yticks=10.0 ** np.arange(-8, 1, 2), xlim=(-0.3, UNTIL))
         axes[name].yaxis.set_minor_formatter("")
-        plots.legend(axes[name], "upper right", fontsize=6, ncols=3, columnspacing=1)
+        columns = 3 if len(runs[name]["depth"]) > 3 else 2
+        plots.legend(axes[name], "upper right", fontsize=6, ncols=columns, columnspacing=1)
     axes["scalar"].set(xscale="linear")
     plots.ticks_at(axes["starts"], runs["starts"]["depth"].values)
     plots.shared_legend(figure, [axes["starts"], axes["scalar"]], ncols=3)
