@@ -73,7 +73,7 @@ def draw(runs):
     plots.bands(axes["length"], length.clip(min=1e-15), x="iteration", colour="power", colours=shades)
     for power, shade in shades.items():
         one = rate.select("factor", power=power), rate.select("measured", power=power)
-        plots.dots(axes["rate"], 1 - one[0], 1 - one[1], colour=shade, label=f"$p$ = {power:g}")
+        plots.dots(axes["rate"], 1 - one[0], 1 - one[1], colour=shade, label=plots.label_of("power", power))
     ends = np.array([(1 - rate["factor"]).min(), (1 - rate["factor"]).max()])
     axes["rate"].plot(ends, ends, "--", color=plots.REFERENCE, label="exact")
     for name, shade in (("implicit", "#0072B2"), ("unrolled", "#E69F00")):

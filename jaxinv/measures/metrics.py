@@ -158,7 +158,12 @@ def _of_map(function, pool, view, objective):
 def _each(function, coordinates, matrices):
     """On a CPU one after the other: the bits of a sum over many depend on the program, and so on how many devices."""
     of_one = partial(function, coordinates)
-    return jax.lax.platform_dependent(matrices, cpu=partial(jax.lax.map, of_one), default=jax.vmap(of_one))
+    return _of_each(of_one, matrices, of_one)
+
+
+def _of_each(of_one, matrices, together):
+    """`of_one` of each matrix, one after the other on a CPU; elsewhere `together` of all, which computes the same."""
+    return jax.lax.platform_dependent(matrices, cpu=partial(jax.lax.map, of_one), default=jax.vmap(together))
 
 
 def _balancedness(view, objective):
@@ -289,8 +294,7 @@ def _one_by_one(decompose):
 
     @of_one.def_vmap
     def of_many(_, batched, matrices):
-        one_by_one, together = partial(jax.lax.map, of_one), jax.vmap(decompose)
-        return jax.lax.platform_dependent(matrices, cpu=one_by_one, default=together), batched[0]
+        return _of_each(of_one, matrices, decompose), batched[0]
 
     return of_one
 

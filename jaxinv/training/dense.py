@@ -117,16 +117,17 @@ class Dense:
 
         Arrays, records first, then setups. At most RECORDS of them; none compiles the program and leaves the block.
         """
-        count, after = len(steps), block.steps + np.cumsum(np.asarray(steps, np.int64))
+        count, several = len(steps), np.asarray(steps, np.int64)
+        after = block.steps + np.cumsum(several)
         factors = np.ones((len(block.filled), RECORDS), block.batch.coordinates.targets.dtype)
         factors[:, :count] = cast(self._factors(block, after)[block.filled], factors.dtype)
-        padded = np.pad(np.asarray(steps, np.int64), (0, RECORDS - count))
+        padded = np.pad(several, (0, RECORDS - count))
         state, records = advance_block(block.mesh, block.batch, block.state, count, padded, factors, chosen)
         there = {
             name: np.asarray(value, np.float64)[: len(block.setups), :count].swapaxes(0, 1)
             for name, value in jax.device_get(records).items()
         }
-        return replace(block, state=_split(state, block.mesh), steps=block.steps + int(sum(steps))), there
+        return replace(block, state=_split(state, block.mesh), steps=block.steps + int(several.sum())), there
 
     def compile_for(self, setups: Sequence[Setup], chosen: Chosen) -> None:
         """Have the program compiled that `setups` need, by a call that trains nothing; it is kept for the next call."""
