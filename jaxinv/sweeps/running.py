@@ -1,13 +1,12 @@
 """Running a grid: what is stored is found, the rest is computed block after block, and all of it is labelled."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import fields, is_dataclass, replace
-from functools import partial
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -16,15 +15,13 @@ from ..arrays import host_device
 from ..checks import fail, shown
 from ..measures.records import choose
 from ..networks.own import as_given
-from ..registry import REGISTRIES, all_registered
 from ..training.dense import Dense
 from ..training.engine import WIDTH_FREE, Engine
 from ..training.run import Run, train_block
 from ..training.setup import Setup
 from ..training.width_free.engine import WidthFree
-from .digests import Uncovered, digest
 from .grid import Cell, Sweep, build_at
-from .keyed import Built, same_call
+from .keyed import Built, forget_changed, same_call
 from .labels import label
 from .method import checks_of, compute, no_build
 from .plan import Layout, Plan, alike, blocks, method_blocks, plan_cells, plan_methods
@@ -76,39 +73,50 @@ def run_sweep(
     """
     devices = list(devices or jax.local_devices())
     layout = layout or Layout.of(devices[0])
-    forget_changed(sweep)
-    method = sweep.method
-    plans = (
-        plan_cells(sweep.cells(), layout, named=store is not None)
-        if method is None
-        else plan_methods(sweep.cells(), named=store is not None)
-    )
-    check = _silent if method is None else checks_of(method, sweep.axes)
+    called = [sweep.problem, sweep.network, sweep.descent, sweep.method]
+    forget_changed([*called, *(sweep.metrics or ()), *sweep.fixed.values()])
+    plans, check = _planned(sweep, layout, named=store is not None)
     kept = None if store is None else Store(Path(store))
     found = {} if kept is None or fresh else kept.load({plan.digest for plan in plans}, made_by if own else None)
-    values = {i: found[plan.digest] for i, plan in enumerate(plans) if plan.digest in found}
+    values = {id(plan): found[plan.digest] for plan in plans if plan.digest in found}
     for cell in values.values():
         check(cell)
-    report = progress or _silent
-    report(len(values), len(plans), f"{len(values)} cells found")
-    changed = Built(most=1)  # cells of one problem and network follow each other
-    index = {id(plan): i for i, plan in enumerate(plans)}
-    with _Sharing(kept) as files, _Ahead(devices, layout) as ahead:
-        missing = [plan for i, plan in enumerate(plans) if i not in values]
-        cut = method_blocks if method is not None else lambda *given: ahead.of(list(blocks(*given)))
-        for block, each in cut(missing, len(devices), layout):
-            if method is None:
-                tell = partial(_tell, report, len(values), len(plans))
-                batch = _run_block(block, ahead.setups(block), changed, devices, each, tell, made_by)
-            else:
-                batch = _call_method(block, devices, each, layout.most > 1, made_by)
+
+    def report(what: str) -> None:
+        (progress or _silent)(len(values), len(plans), what)
+
+    report(f"{len(values)} cells found")
+    missing = [plan for plan in plans if id(plan) not in values]
+    with _Sharing(kept) as files, closing(_batches(missing, devices, layout, made_by, report)) as batches:
+        for block, batch in batches:
             made = batch.by_cell()
             for cell in made:
                 check(cell)
             files.add(batch)
-            values |= {index[id(plan)]: cell for plan, cell in zip(block, made, strict=True)}
-            report(len(values), len(plans), "done")
-    return label(sweep, [plan.cell for plan in plans], [values[i] for i in range(len(plans))], devices)
+            values.update(zip(map(id, block), made, strict=True))
+            report("done")
+    return label(sweep, [plan.cell for plan in plans], [values[id(plan)] for plan in plans], devices)
+
+
+def _planned(sweep: Sweep, layout: Layout, named: bool) -> tuple[list[Plan], Callable[[Mapping[str, Any]], None]]:
+    """The cells with what is known before they run, and what checks the values of one."""
+    if sweep.method is None:
+        return plan_cells(sweep.cells(), layout, named=named), _silent
+    return plan_methods(sweep.cells(), named=named), checks_of(sweep.method, sweep.axes)
+
+
+def _batches(
+    missing: Sequence[Plan], devices: Sequence[Any], layout: Layout, made_by: str, report: Callable[[str], None]
+) -> Generator[tuple[list[Plan], Batch], None, None]:
+    """The blocks of cells that are `missing`, each with what it gave."""
+    if missing and missing[0].cell.sweep.method is not None:
+        for block, each in method_blocks(missing, len(devices), layout):
+            yield block, _call_method(block, devices, each, layout.most > 1, made_by)
+        return
+    changed = Built(most=1)  # cells of one problem and network follow each other
+    with _Ahead(devices, layout) as ahead:
+        for block, each in ahead.of(list(blocks(missing, len(devices), layout))):
+            yield block, _run_block(block, ahead.setups(block), changed, devices, each, report, made_by)
 
 
 class _Ahead:
@@ -139,7 +147,10 @@ class _Ahead:
                     wait([self.compiling])
                 following = next((later for later, _ in cut[i:] if later[0].shape != shape), None)
                 if self.compiles and following is not None and following[0].engine == "dense":
-                    self._compile(following)
+                    with suppress(Exception):  # raised again in its turn, once the cells before it are stored
+                        self.kept[id(following)] = self.setups(following)
+                    if id(following) in self.kept:
+                        self._compile(following, self.kept[id(following)])
             yield block, each
 
     def setups(self, block: Sequence[Plan]) -> list[Setup]:
@@ -148,11 +159,7 @@ class _Ahead:
             return self.kept.pop(id(block))
         return [build_at(plan.cell, plan.precision, self.built, plan.engine) for plan in block]
 
-    def _compile(self, block: list[Plan]) -> None:
-        try:
-            setups = self.kept[id(block)] = self.setups(block)
-        except Exception:  # raised again in its turn, once the cells before it are stored
-            return
+    def _compile(self, block: Sequence[Plan], setups: Sequence[Setup]) -> None:
         sweep, groups = block[0].cell.sweep, [[setups[i] for i in members] for members in alike(setups)]
         engine = Dense(self.devices, width=block[0].width, reduce=sweep.reduce)
 
@@ -204,48 +211,8 @@ def _kind(batch: Batch) -> tuple:
     return step, {name: array.shape[1:] for name, array in batch.values.items()}
 
 
-def forget_changed(sweep: Sweep) -> None:
-    """Drop JAX's compiled programs where a function of the sweep now reads other things than when it was compiled.
-
-    JAX knows functions by identity: one that reads a changed global would go on as it was, and so would one that names
-    what was registered anew. One that no digest covers may always read other things.
-    """
-    named = {(kind, name): given for kind, theirs in all_registered().items() for name, given in theirs.items()}
-    if any(_named.get(name, given) is not given for name, given in named.items()):
-        jax.clear_caches()
-    _named.update(named)
-    theirs = [given for registry in REGISTRIES.values() for given, _ in registry.added.values()]
-    builders = (sweep.problem, sweep.network, sweep.descent) if sweep.method is None else (sweep.method,)
-    everything = *builders, *(sweep.metrics or ()), *sweep.fixed.values(), *theirs
-    for function in (each for given in everything for each in _functions(given)):
-        try:
-            now = digest(function)
-        except Uncovered:
-            now = object()
-        try:
-            before = _known.get(function, now)
-            _known[function] = now
-        except TypeError:  # it cannot be remembered
-            continue
-        if before != now:
-            jax.clear_caches()
-
-
-def _functions(given: Any) -> list[Any]:
-    """The functions that something is, or that it holds: a Metric, an Activation, a Regularizer, an Optimizer."""
-    held = [getattr(given, field.name, None) for field in fields(given)] if is_dataclass(given) else []
-    return [each for each in (getattr(given, "function", given), *held) if callable(each)]
-
-
-_known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""The digest of each builder and metric that still exists, when it was last run in this process."""
-
-_named: dict[tuple[str, str], Any] = {}
-"""What was registered under each kind and name then."""
-
-
 def _run_block(
-    block: Sequence[Plan], setups: Sequence[Setup], changed: Built, devices, each: int, progress, made_by: str
+    block: Sequence[Plan], setups: Sequence[Setup], changed: Built, devices, each: int, report, made_by: str
 ) -> Batch:
     sweep = block[0].cell.sweep
     engine: Engine = Dense(devices, each=each, width=block[0].width, reduce=sweep.reduce, shared=changed.get)
@@ -257,7 +224,7 @@ def _run_block(
     for members in alike(setups):
         made = train_block(
             engine, [setups[i] for i in members], steps=step[-1], records=step, metrics=sweep.metrics,
-            progress=progress, networks=False,
+            progress=lambda step: report(f"step {step:,}"), networks=False,
         )  # fmt: skip
         runs |= dict(zip(members, made, strict=True))
     return Batch(
@@ -281,10 +248,6 @@ def _call_method(block: Sequence[Plan], devices, each: int, together: bool, made
 def _arguments(block: Sequence[Plan]) -> list[str]:
     """The arguments of each cell, as the store has them."""
     return [same_call({**plan.cell.arguments, "seed": plan.cell.seed}) for plan in block]
-
-
-def _tell(report: Progress, done: int, total: int, step: int) -> None:
-    report(done, total, f"step {step:,}")
 
 
 def _silent(*_: object) -> None:
